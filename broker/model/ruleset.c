@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/model/ruleset.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/model/ruleset-internal.h"
+
+struct ruleset *ruleset_new(void)
+{
+	return calloc(1, sizeof(struct ruleset));
+}
+
+void ruleset_clear(struct ruleset *s)
+{
+	for (size_t i = 0; i < s->n_chunks; i++)
+		free(s->chunks[i].rules);
+	free(s->chunks);
+	memset(s, 0, sizeof(*s));
+}
+
+void ruleset_free(struct ruleset *s)
+{
+	if (!s)
+		return;
+	ruleset_clear(s);
+	free(s);
+}
+
+size_t ruleset_count(const struct ruleset *s)
+{
+	return s->count;
+}
+
+/* The chunk that R belongs into: the last one that does not begin after R, or the first. */
+static size_t find_chunk(const struct ruleset *s, const struct rule *r)
+{
+	size_t low = 0, high = s->n_chunks;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (rule_compare(&s->chunks[middle].rules[0], r) <= 0)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The first rule of the chunk that is not less than R; its count if there is none. */
+static uint32_t find_in_chunk(const struct chunk *c, const struct rule *r)
+{
+	uint32_t low = 0, high = c->count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (rule_compare(&c->rules[middle], r) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+void ruleset_begin(const struct ruleset *s, struct ruleset_cursor *c)
+{
+	*c = (struct ruleset_cursor){ .set = s };
+}
+
+void ruleset_seek(const struct ruleset *s, const struct rule *r, struct ruleset_cursor *c)
+{
+	ruleset_begin(s, c);
+	if (s->n_chunks == 0)
+		return;
+	c->chunk = find_chunk(s, r);
+	c->index = find_in_chunk(&s->chunks[c->chunk], r);
+}
+
+const struct rule *ruleset_next(struct ruleset_cursor *c)
+{
+	const struct ruleset *s = c->set;
+
+	if (c->chunk < s->n_chunks && c->index >= s->chunks[c->chunk].count) {
+		c->chunk++;
+		c->index = 0;
+	}
+	if (c->chunk >= s->n_chunks)
+		return NULL;
+	return &s->chunks[c->chunk].rules[c->index++];
+}
+
+struct rule *ruleset_find(struct ruleset *s, const struct rule *r)
+{
+	struct chunk *c;
+	uint32_t i;
+
+	if (s->n_chunks == 0)
+		return NULL;
+	c = &s->chunks[find_chunk(s, r)];
+	i = find_in_chunk(c, r);
+	return i < c->count && rule_compare(&c->rules[i], r) == 0 ? &c->rules[i] : NULL;
+}
+
+/* A rule in conflict with R begins less than R's width before R's first port, and not after R's
+ * last one. */
+static const struct rule *find_conflict(const struct ruleset *s, const struct rule *r)
+{
+	unsigned reach = (unsigned)r->port_last - r->port_first;
+	struct ruleset_cursor c;
+	const struct rule *other;
+	struct rule from = *r;
+
+	from.port_first = (uint16_t)(r->port_first > reach ? r->port_first - reach : 0);
+	from.port_last = 0;
+	ruleset_seek(s, &from, &c);
+	while ((other = ruleset_next(&c))) {
+		if (rule_compare_prefix(other, r) != 0 || other->protocol != r->protocol ||
+		    other->port_first > r->port_last)
+			break;
+		if (rule_conflicts(other, r))
+			return other;
+	}
+	return NULL;
+}
+
+static int chunk_resize(struct chunk *c, uint32_t allocated)
+{
+	struct rule *rules = realloc(c->rules, allocated * sizeof(rules[0]));
+
+	if (!rules)
+		return -ENOMEM;
+	c->rules = rules;
+	c->allocated = allocated;
+	return 0;
+}
+
+/* Moves the rules of chunk AT from index FROM on into a new chunk behind it, with room for more. */
+static int split_chunk(struct ruleset *s, size_t at, uint32_t from)
+{
+	uint32_t moved = s->chunks[at].count - from;
+	struct chunk new = {};
+
+	if (s->n_chunks == s->allocated_chunks) {
+		size_t n = s->allocated_chunks ? s->allocated_chunks * 2 : 4;
+		struct chunk *chunks = realloc(s->chunks, n * sizeof(chunks[0]));
+
+		if (!chunks)
+			return -ENOMEM;
+		s->chunks = chunks;
+		s->allocated_chunks = n;
+	}
+	if (chunk_resize(&new, moved + CHUNK_STEP) < 0)
+		return -ENOMEM;
+	if (moved > 0)
+		memcpy(new.rules, s->chunks[at].rules + from, moved * sizeof(new.rules[0]));
+	new.count = moved;
+	s->chunks[at].count = from;
+	memmove(&s->chunks[at + 2], &s->chunks[at + 1],
+		(s->n_chunks - at - 1) * sizeof(s->chunks[0]));
+	s->chunks[at + 1] = new;
+	s->n_chunks++;
+	return 0;
+}
+
+/* The first rule of an empty set. */
+static int add_first(struct ruleset *s, const struct rule *r)
+{
+	struct chunk *chunks = s->chunks;
+	struct chunk new = {};
+
+	if (!chunks) {
+		chunks = calloc(4, sizeof(chunks[0]));
+		if (!chunks)
+			return -ENOMEM;
+		s->chunks = chunks;
+		s->allocated_chunks = 4;
+	}
+	if (chunk_resize(&new, CHUNK_STEP) < 0)
+		return -ENOMEM;
+	new.rules[0] = *r;
+	new.count = 1;
+	chunks[0] = new;
+	s->n_chunks = 1;
+	return 0;
+}
+
+static int insert(struct ruleset *s, const struct rule *r)
+{
+	size_t at = find_chunk(s, r);
+	struct chunk *c = &s->chunks[at];
+	uint32_t i = find_in_chunk(c, r);
+
+	if (c->count == CHUNK_RULES) {
+		/* Rules that come in order leave full chunks behind. */
+		uint32_t from = i == c->count ? c->count : c->count / 2;
+
+		if (split_chunk(s, at, from) < 0)
+			return -ENOMEM;
+		if (i > from || from == CHUNK_RULES) {
+			at++;
+			i -= from;
+		}
+		c = &s->chunks[at];
+	}
+	if (c->count == c->allocated && chunk_resize(c, c->allocated + CHUNK_STEP) < 0)
+		return -ENOMEM;
+	memmove(&c->rules[i + 1], &c->rules[i], (c->count - i) * sizeof(c->rules[0]));
+	c->rules[i] = *r;
+	c->count++;
+	return 0;
+}
+
+int ruleset_add(struct ruleset *s, const struct rule *r, struct rule *conflict)
+{
+	const struct rule *other = find_conflict(s, r);
+	int res;
+
+	if (other) {
+		*conflict = *other;
+		return -EEXIST;
+	}
+	res = s->n_chunks == 0 ? add_first(s, r) : insert(s, r);
+	if (res < 0)
+		return res;
+	s->count++;
+	++*ruleset_length_count(s, r);
+	return 0;
+}
+
+static void drop_chunk(struct ruleset *s, size_t at)
+{
+	free(s->chunks[at].rules);
+	memmove(&s->chunks[at], &s->chunks[at + 1], (s->n_chunks - at - 1) * sizeof(s->chunks[0]));
+	s->n_chunks--;
+}
+
+/* Gives memory back after a removal from chunk AT; that it may fail does no harm. */
+static void shrink(struct ruleset *s, size_t at)
+{
+	struct chunk *c = &s->chunks[at], *next = c + 1;
+
+	if (c->count == 0) {
+		drop_chunk(s, at);
+		return;
+	}
+	if (at + 1 < s->n_chunks && c->count + next->count <= CHUNK_RULES / 2 &&
+	    chunk_resize(c, c->count + next->count) == 0) {
+		memcpy(&c->rules[c->count], next->rules, next->count * sizeof(c->rules[0]));
+		c->count += next->count;
+		drop_chunk(s, at + 1);
+	} else if (c->allocated - c->count >= 2 * CHUNK_STEP) {
+		(void)chunk_resize(c, c->count + CHUNK_STEP);
+	}
+}
+
+int ruleset_remove(struct ruleset *s, const struct rule *r, struct rule *removed)
+{
+	struct rule *found = ruleset_find(s, r);
+	struct chunk *c;
+	size_t at;
+
+	if (!found)
+		return -ENOENT;
+	at = find_chunk(s, r);
+	c = &s->chunks[at];
+	if (removed)
+		*removed = *found;
+	--*ruleset_length_count(s, found);
+	memmove(found, found + 1,
+		(size_t)(c->rules + c->count - (found + 1)) * sizeof(c->rules[0]));
+	c->count--;
+	s->count--;
+	shrink(s, at);
+	return 0;
+}
