@@ -6,13 +6,7 @@
 
 struct blocks blocks_begin(const struct tables *t)
 {
-	struct blocks b = {};
-
-	if (t)
-		b.tables = *t;
-	else
-		b.tables.capacity = SB_REF_ENTRY;
-	return b;
+	return (struct blocks){ .tables = *t, .intervals.by_rule = t->numbers };
 }
 
 void blocks_end(struct blocks *b)
@@ -77,11 +71,13 @@ static void write_entry(struct blocks *b, size_t offset, size_t n_tcp)
 	*w++ = n_tcp | (uint64_t)(v->count - n_tcp) << 32;
 	for (size_t i = 0; i < v->count; i++)
 		*w++ = SB_INTERVAL(v->items[i].first, v->items[i].last, v->items[i].label);
+	for (size_t i = 0; b->tables.numbers && i < v->count; i++)
+		*w++ = v->items[i].number;
 }
 
 int blocks_add_entry(struct blocks *b, struct ruleset_cursor *c, uint32_t *ref)
 {
-	size_t n, n_tcp = 0, tcp_intervals, offset;
+	size_t n, n_tcp = 0, tcp_intervals, words, offset;
 	int r;
 
 	*ref = 0;
@@ -98,7 +94,8 @@ int blocks_add_entry(struct blocks *b, struct ruleset_cursor *c, uint32_t *ref)
 	r = intervals_add(&b->intervals, b->rules + n_tcp, n - n_tcp);
 	if (r < 0)
 		return r;
-	r = take(b, entry_words(b->rules[0].family == AF_INET6) + b->intervals.count, &offset);
+	words = b->intervals.count * (b->tables.numbers ? 2 : 1);
+	r = take(b, entry_words(b->rules[0].family == AF_INET6) + words, &offset);
 	if (r < 0)
 		return r;
 	if (!blocks_measuring(b))

@@ -5,7 +5,6 @@
 #include "broker/model/intervals.h"
 #include "broker/model/tables-layout.h"
 
-/* What is measured has no words. */
 struct blocks {
 	struct tables tables; /* the words are borrowed; USED grows */
 	struct intervals intervals;
@@ -13,12 +12,12 @@ struct blocks {
 	size_t rules_allocated;
 };
 
+/* Tables without words are only measured. */
 static inline bool blocks_measuring(const struct blocks *b)
 {
 	return !b->tables.words;
 }
 
-/* With T NULL, measures. */
 struct blocks blocks_begin(const struct tables *t);
 void blocks_end(struct blocks *b);
 

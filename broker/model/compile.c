@@ -101,7 +101,6 @@ static int run_pass(struct pass *pass)
 	return end_family(pass);
 }
 
-/* T NULL: only measures. */
 static int compile_or_measure(const struct ruleset *s, const struct tables *t, size_t *used)
 {
 	struct pass pass = { .blocks = blocks_begin(t), .set = s };
@@ -114,11 +113,22 @@ static int compile_or_measure(const struct ruleset *s, const struct tables *t, s
 	return r;
 }
 
-size_t compile_size(const struct ruleset *s)
+static size_t measure(const struct ruleset *s, bool numbers)
 {
+	struct tables t = { .capacity = SB_REF_ENTRY, .numbers = numbers };
 	size_t used;
 
-	return compile_or_measure(s, NULL, &used) < 0 ? SIZE_MAX : used;
+	return compile_or_measure(s, &t, &used) < 0 ? SIZE_MAX : used;
+}
+
+size_t compile_size(const struct ruleset *s)
+{
+	return measure(s, false);
+}
+
+size_t compile_size_numbered(const struct ruleset *s)
+{
+	return measure(s, true);
 }
 
 int compile(const struct ruleset *s, struct tables *t)

@@ -15,10 +15,13 @@ struct tables {
 	uint64_t *words;
 	size_t capacity; /* words there is room for */
 	size_t used;
+	bool numbers; /* entries name the rule behind each interval too (rule counters) */
 };
 
-/* Words that S needs when compiled, exactly; SIZE_MAX when memory runs out. */
+/* Words that S needs when compiled, exactly, without or with rule numbers; SIZE_MAX when memory runs
+ * out. */
 size_t compile_size(const struct ruleset *s);
+size_t compile_size_numbered(const struct ruleset *s);
 
 /* Compiles S into T (words and capacity set by the caller; the words are zero). 0, or -ENOSPC when
  * the capacity does not do, or -ENOMEM. */
@@ -31,6 +34,7 @@ int64_t tables_match(const struct tables *t, const struct packet *p);
  * Edits live tables after ONE prefix of S changed (rules added or removed under PREFIX, any number,
  * both protocols): new blocks are written behind USED, then one reference is stored. A reader sees
  * the old prefix or the new. -ENOSPC: no room left, nothing changed; build a new generation.
+ * -ENOMEM, and -EIO when the tables are damaged: nothing changed either.
  */
 int tables_update_prefix(struct tables *t, const struct ruleset *s,
 			 const struct sb_prefix *prefix);
