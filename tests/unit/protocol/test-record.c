@@ -216,6 +216,19 @@ static void test_text_grows(void **state)
 	sb_text_free(&t);
 }
 
+/* Byte by byte over the end of what was allocated: there is always room for the NUL. */
+static void test_text_grows_by_single_bytes(void **state)
+{
+	struct sb_text t = { 0 };
+
+	for (size_t i = 0; i < 10000; i++) {
+		sb_text_append(&t, "x", 1);
+		assert_true(t.length < t.capacity);
+		assert_int_equal(t.data[t.length], '\0');
+	}
+	sb_text_free(&t);
+}
+
 static void test_text_failure_sticks(void **state)
 {
 	struct sb_text t = { 0 };
@@ -266,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_field_limit),
 		cmocka_unit_test(test_wrong_names_stick),
 		cmocka_unit_test(test_text_grows),
+		cmocka_unit_test(test_text_grows_by_single_bytes),
 		cmocka_unit_test(test_text_failure_sticks),
 		cmocka_unit_test(test_random_bytes),
 	};
