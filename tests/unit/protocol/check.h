@@ -2,6 +2,7 @@
 /* What every test of protocol/ starts with. */
 #pragma once
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,4 +23,17 @@ static inline void check_refused(int r, const struct sb_error *e, int code, cons
 		assert_string_equal(e->message, message);
 	assert_int_not_equal(strlen(e->message), 0);
 	assert_int_not_equal(e->message[strlen(e->message) - 1], '.');
+}
+
+/* How many fds this process has open (and a constant). */
+static inline size_t count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
 }
