@@ -44,7 +44,8 @@ static struct word next_word(const char **s, const char *end)
 
 static int refuse_count(size_t n_words, const struct word *surplus, struct sb_error *error)
 {
-	static const char *const names[N_WORDS] = { "protocol", "prefix", "list of ports", "label" };
+	static const char *const names[N_WORDS] = { "protocol", "prefix", "list of ports",
+						    "label" };
 	char quoted[SB_QUOTE_MAX];
 
 	if (n_words < N_WORDS)

@@ -18,7 +18,7 @@
 #include "protocol/errors.h"
 
 #define SB_WIRE_PACKET_MAX 4096 /* bytes of one request or reply */
-#define SB_WIRE_FDS_MAX 253	/* the kernel's SCM_MAX_FD */
+#define SB_WIRE_FDS_MAX 253     /* the kernel's SCM_MAX_FD */
 #define SB_WIRE_FIELDS_MAX 512
 #define SB_WIRE_KEY_MAX 32
 #define SB_WIRE_VERSION 1
