@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Processes that make load: servers that answer with their name, clients that count who answered.
+
+All talk to their parent over pipes in JSON; all end when it does.
+"""
+
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import time
+import traceback
+
+import sandbox
+
+LINGER_RESET = struct.pack('ii', 1, 0)  # the client's close leaves no TIME_WAIT behind
+
+
+class Child:
+    """Runs FUNCTION(child) in a process. child.tell() reaches the parent's hear()."""
+
+    def __init__(self, function):
+        self.reader, self.writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                sandbox.die_with_parent()
+                signal.signal(signal.SIGTERM, self._asked_to_stop)
+                self.stopping = False
+                os.close(self.reader)
+                function(self)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        os.close(self.writer)
+        self.lines = os.fdopen(self.reader, encoding='utf-8')
+
+    def _asked_to_stop(self, *_):
+        self.stopping = True
+
+    def tell(self, value):
+        os.write(self.writer, json.dumps(value).encode() + b'\n')
+
+    def hear(self):
+        line = self.lines.readline()
+        if not line:
+            raise AssertionError('a load process ended early')
+        return json.loads(line)
+
+    def stop(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+
+    def wait(self):
+        if self.pid:
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+    def destroy(self):
+        if self.pid:
+            self.kill()
+        self.lines.close()
+
+
+def serve(listener, name):
+    """A process that answers every connection with NAME and closes; tells how many, when stopped."""
+    def work(child):
+        listener.settimeout(0.1)
+        served = 0
+        while not child.stopping:
+            try:
+                connection, _ = listener.accept()
+            except (TimeoutError, InterruptedError):
+                continue
+            served += 1
+            try:
+                connection.settimeout(5)
+                connection.sendall(name)
+                connection.recv(1)
+            except OSError:
+                pass
+            connection.close()
+        child.tell(served)
+
+    child = Child(work)
+    listener.close()
+    return child
+
+
+def connect_once(address, port):
+    """The answer, or the name of what went wrong."""
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        client.settimeout(5)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+        client.connect((address, port))
+        return client.recv(16).decode() or 'end of file'
+    except OSError as error:
+        return type(error).__name__
+    finally:
+        client.close()
+
+
+def connect(network, port, count):
+    """
+    A process that makes COUNT connections (or, if None, as many as it can until stopped) to the
+    addresses of NETWORK ('192.0.2.'), and tells {answer: number, 'when': [[answer, start]...]},
+    'when' for those that failed. Starts by telling 'ready'.
+    """
+    def work(child):
+        child.tell('ready')
+        dice = random.Random(os.getpid())
+        answers, failed = {}, []
+        done = 0
+        while not child.stopping and (count is None or done < count):
+            start = time.monotonic()
+            answer = connect_once(network + str(dice.randrange(256)), port)
+            answers[answer] = answers.get(answer, 0) + 1
+            if len(answer) > 1:
+                failed.append([answer, start])
+            done += 1
+        child.tell({'answers': answers, 'failed': failed})
+
+    return Child(work)
+
+
+def total(reports):
+    answers = {}
+    for report in reports:
+        for answer, number in report['answers'].items():
+            answers[answer] = answers.get(answer, 0) + number
+    return answers
