@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the sk_lookup program and the broker share: the layout of every map, and what it means.
+ *
+ * Two kinds of maps. The lasting ones are created once and pinned for ever: the sockmap, groups,
+ * slot_lists, slot_owners and counters. The rules map belongs to one generation: a program is
+ * loaded together with it and both are replaced in one BPF_LINK_UPDATE.
+ *
+ * All words are in host byte order unless said otherwise.
+ */
+#ifndef SOCKBROKER_ABI_H
+#define SOCKBROKER_ABI_H
+
+#include <linux/types.h>
+
+/* Raised when the layout of a lasting map changes; see docs/DATAPLANE.md. */
+#define SB_ABI_VERSION 1
+
+#define SB_LABELS_MAX 4096
+#define SB_SLOTS_MAX 65536	/* slots of the sockmap, 8 bytes each */
+#define SB_GROUP_SLOTS_MAX 256	/* sockets of one group */
+#define SB_SLOT_LIST_MAX 262144 /* room for the slot lists of all groups, 4 bytes each */
+
+/*
+ * A group is the sockets of one label for packets of one protocol and one packet family. Its id:
+ *     label * SB_GROUPS_PER_LABEL + (UDP ? SB_GROUP_UDP : 0) + kind
+ * IPv4 packets try SB_GROUP_V4 (AF_INET sockets) first and, if no socket of it is alive,
+ * SB_GROUP_DUAL (AF_INET6 sockets that take IPv4 too). IPv6 packets try SB_GROUP_V6, which also
+ * holds the dual-stack ones. Example: label 3, UDP over IPv4: 3 * 8 + 4 + 0 = 28, then 30.
+ */
+#define SB_GROUPS_PER_LABEL 8
+#define SB_GROUP_V4 0
+#define SB_GROUP_V6 1
+#define SB_GROUP_DUAL 2
+#define SB_GROUP_UDP 4
+#define SB_GROUPS_MAX (SB_LABELS_MAX * SB_GROUPS_PER_LABEL)
+
+/*
+ * groups: one 64-bit word a group, so that one store publishes all of it:
+ *     bits  0-23  index of the group's slot list in slot_lists
+ *     bits 24-35  number of slots in it, at most SB_GROUP_SLOTS_MAX
+ *     bits 36-37  verdict when no socket is alive (SB_EMPTY_*); read from the group of the packet's
+ *                 own family (V4 or V6), not from DUAL
+ *     bits 40-63  sequence number, raised by every store
+ * A reader that found no living socket reads the word again and, if it changed, tries again: slots
+ * are emptied only after the store that takes them out of the group.
+ */
+#define SB_GROUP_LIST(word) ((__u32)((word) & 0xffffff))
+#define SB_GROUP_COUNT(word) ((__u32)(((word) >> 24) & 0xfff))
+#define SB_GROUP_EMPTY(word) ((__u32)(((word) >> 36) & 0x3))
+#define SB_GROUP_SEQUENCE(word) ((__u32)((word) >> 40))
+#define SB_GROUP_WORD(list, count, empty, sequence)                                                \
+	((__u64)(list) | (__u64)(count) << 24 | (__u64)(empty) << 36 |                             \
+	 (__u64)((sequence) & 0xffffff) << 40)
+
+#define SB_EMPTY_DROP 0
+#define SB_EMPTY_PASS 1
+
+/*
+ * slot_lists: sockmap slots (__u32) of all groups, each group's list contiguous.
+ * slot_owners: for each sockmap slot the label and protocol that own it,
+ *     SB_SLOT_OWNER(label, udp) = label * 2 + udp + 1, 0: nobody.
+ * The owner is stored before a socket goes into the slot. A reader that took a socket from a slot
+ * whose owner is not its own label puts it back: slots may so be reused at once without ever
+ * giving one label's packet to another label's socket.
+ */
+#define SB_SLOT_OWNER(label, udp) ((__u32)(label) * 2 + ((udp) ? 1 : 0) + 1)
+
+/* counters: per CPU, one row a group; packets are counted in the row of their own family. */
+struct sb_group_counters {
+	__u64 lookups;	      /* a rule matched */
+	__u64 misses;	      /* ... and no socket was alive */
+	__u64 respected;      /* an earlier program had chosen a socket already */
+	__u64 dead_slots;     /* slots found empty, or in a state that takes no packets */
+	__u64 err_family;     /* bpf_sk_assign: EAFNOSUPPORT */
+	__u64 err_protocol;   /* EPROTOTYPE */
+	__u64 err_state;      /* ESOCKTNOSUPPORT: not listening, or connected */
+	__u64 err_other;      /* anything else */
+};
+
+/*
+ * rules: one value of SB_RULES_BYTES(words) bytes: this header, two direct tables, then blocks.
+ * An offset is counted in 64-bit words from the start of the value.
+ *
+ * A reference (__u32) names a block: 0 none; bit 31 set: an entry; otherwise a node; the other bits
+ * are its offset. Changing one reference is one aligned store, and blocks that a reference reaches
+ * are never written again: so a reader sees a change whole or not at all.
+ *
+ * Prefixes of 16 bits and more hang under direct[first 16 bits of the address]; shorter ones form a
+ * trie of their own under short_root, consulted when nothing under direct matched.
+ *
+ * node: a 64-way step of the trie at bit position POS (0, 6, 12 in the short trie; 16, 22, ... 124
+ * below direct). INDEX is the six bits of the address from POS (bits past the end count as 0).
+ *     word 0  children: bit i set: there is something longer below INDEX i
+ *     word 1  internal: bit (1 << l) + (INDEX >> (6 - l)), l = 0..5: a prefix of length POS + l
+ *             ends here (heap order, bit 0 unused)
+ *     word 2  v4: the first POS bits of the address, left-aligned in the upper half (as an address
+ *                 in host order); the lower half holds POS
+ *             v6: the first 64 bits;  word 3: the other 64 bits;  word 4: POS
+ *     then    __u32 references: one for each bit in children, in order, then one for each bit in
+ *             internal, in order
+ * All POS bits are compared, so levels with a single child may be left out (path compression). A
+ * child reference may be an entry directly when just one prefix lies below it.
+ *
+ * entry: the port intervals of one prefix.
+ *     v4: word 0  address (host order) << 32 | prefix length;  word 1: counts
+ *     v6: words 0 and 1 the address, word 2 the prefix length, word 3 counts
+ *     counts: number of TCP intervals | number of UDP intervals << 32
+ *     then the intervals, TCP first, each sorted, disjoint, one word (SB_INTERVAL). Nested ranges
+ *     are resolved by the compiler: the narrowest one's label stands in each interval.
+ * With rule counters on, as many words again follow, the number of the rule behind each interval.
+ */
+struct sb_rules_header {
+	__u32 abi;	     /* SB_ABI_VERSION */
+	__u32 words;	     /* size of the value */
+	__u32 words_used;    /* allocated from the start */
+	__u32 short_root[2]; /* [0] IPv4, [1] IPv6 */
+	__u32 n_rules;
+	__u64 generation;
+};
+
+#define SB_DIRECT_BITS 16
+#define SB_DIRECT_SIZE (1U << SB_DIRECT_BITS)
+#define SB_RULES_HEADER_WORDS 16
+/* [0] IPv4, [1] IPv6; two references a word */
+#define SB_DIRECT_WORD(v6) (SB_RULES_HEADER_WORDS + ((v6) ? SB_DIRECT_SIZE / 2 : 0))
+#define SB_RULES_FIRST_BLOCK (SB_RULES_HEADER_WORDS + SB_DIRECT_SIZE)
+#define SB_RULES_BYTES(words) ((__u64)(words)*8)
+
+#define SB_REF_ENTRY 0x80000000U
+#define SB_REF_OFFSET(ref) ((ref) & 0x7fffffffU)
+
+#define SB_STRIDE 6
+#define SB_NODE_REFS4 3 /* words before a node's references */
+#define SB_NODE_REFS6 5
+#define SB_ENTRY_INTERVALS4 2 /* words before an entry's intervals */
+#define SB_ENTRY_INTERVALS6 4
+
+#define SB_INTERVAL(first, last, label)                                                            \
+	((__u64)(first) << 48 | (__u64)(last) << 32 | (__u64)(label))
+#define SB_INTERVAL_FIRST(i) ((__u32)((i) >> 48))
+#define SB_INTERVAL_LAST(i) ((__u32)((i) >> 32) & 0xffff)
+#define SB_INTERVAL_LABEL(i) ((__u32)(i))
+
+/* Bounds of the walk, for the verifier and for hostile tables alike. */
+#define SB_LEVELS_MAX 24    /* nodes on one descent */
+#define SB_OUTWARD_MAX 130  /* prefixes tried, longest first */
+#define SB_SEARCH_MAX 18    /* steps of the binary search over intervals */
+
+#ifndef __bpf__
+_Static_assert(sizeof(struct sb_rules_header) == 32, "layout");
+_Static_assert(sizeof(struct sb_rules_header) <= SB_RULES_HEADER_WORDS * 8, "layout");
+_Static_assert(sizeof(struct sb_group_counters) == 64, "layout");
+_Static_assert(SB_SLOT_LIST_MAX <= 1 << 24, "groups word");
+#endif
+
+#endif

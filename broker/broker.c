@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/broker.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/base/clock.h"
+#include "broker/base/log.h"
+#include "broker/core/core.h"
+#include "broker/core-config.h"
+#include "broker/dataplane/dataplane.h"
+#include "broker/io/loop.h"
+#include "broker/io/server.h"
+#include "broker/state/state.h"
+#include "broker/systemd/listen.h"
+#include "broker/systemd/notify.h"
+#include "broker/systemd/unit.h"
+
+/* How often sockets that everybody closed are looked for. Packets do not wait for it. */
+#define SWEEP_INTERVAL_US 2000000
+
+struct broker {
+	struct options options;
+	uint64_t netns_cookie;
+	struct state *state;
+	struct dataplane *dataplane;
+	struct core *core;
+	struct loop *loop;
+	struct server *server;
+	struct listen_fds passed;
+};
+
+/* -- the host port -------------------------------------------------------------------------- */
+
+static int host_inspect(void *self, int fd, struct socket_facts *ret)
+{
+	return socket_facts_read(fd, ret);
+}
+
+static int host_unit(void *self, pid_t pid, int pidfd, char *buf, size_t size)
+{
+	return unit_of_process(pid, pidfd, buf, size);
+}
+
+static uint64_t host_now(void *self)
+{
+	return clock_realtime();
+}
+
+static uint64_t host_netns_cookie(void *self)
+{
+	const struct broker *b = self;
+
+	return b->netns_cookie;
+}
+
+/* The cookie of a namespace is asked of a socket that was made in it. */
+static int read_netns_cookie(struct broker *b, struct sb_error *error)
+{
+	_cleanup_close_ int own = -1, other = -1;
+
+	if (!b->options.netns) {
+		b->netns_cookie = socket_facts_own_netns();
+		return 0;
+	}
+	own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	other = open(b->options.netns, O_RDONLY | O_CLOEXEC);
+	if (own < 0 || other < 0 || setns(other, CLONE_NEWNET) < 0)
+		return sb_fail(error, errno, "network namespace %s cannot be entered: %s",
+			       b->options.netns, strerror(errno));
+	b->netns_cookie = socket_facts_own_netns();
+	if (setns(own, CLONE_NEWNET) < 0)
+		return sb_fail(error, errno, "the own network namespace cannot be entered: %s",
+			       strerror(errno));
+	return 0;
+}
+
+/* -- configuration ---------------------------------------------------------------------------- */
+
+int broker_read_config(const char *dir, struct config **ret)
+{
+	_cleanup_(config_report_clear) struct config_report report = { 0 };
+	int r = config_read(dir, ret, &report);
+
+	for (size_t i = 0; i < report.n_warnings; i++)
+		log_warning("%s", report.warnings[i]);
+	for (size_t i = 0; i < report.n_errors; i++)
+		log_error("%s", report.errors[i]);
+	if (report.n_all_errors > report.n_errors)
+		log_error("... and %zu more errors", report.n_all_errors - report.n_errors);
+	if (r == -ENOMEM)
+		log_error("out of memory while reading the configuration");
+	return r;
+}
+
+static struct server_options server_options(const struct config *config)
+{
+	return (struct server_options){
+		.max_connections = config->broker.max_connections,
+		.max_connections_per_user = config->broker.max_connections_per_user,
+		.timeout_us = config->broker.request_timeout_us,
+	};
+}
+
+static void tell_ready(struct broker *b)
+{
+	char summary[128];
+
+	core_summary(b->core, summary, sizeof(summary));
+	notify_ready(summary);
+}
+
+static void reload(void *data)
+{
+	struct broker *b = data;
+	_cleanup_(config_freep) struct config *config = NULL;
+	_cleanup_(core_config_clear) struct core_config_storage storage = { 0 };
+	struct sb_error error = { 0 };
+	struct server_options limits;
+
+	notify_reloading();
+	if (broker_read_config(b->options.config, &config) < 0) {
+		log_error("reload refused, everything stays as it was");
+	} else if (core_config_from(&storage, config, &error) < 0 ||
+		   core_configure(b->core, &storage.config, &error) < 0) {
+		log_error("reload refused, everything stays as it was: %s", error.message);
+	} else {
+		limits = server_options(config);
+		server_configure(b->server, &limits);
+		log_notice("configuration reloaded: %zu label files", config->n_labels);
+	}
+	tell_ready(b);
+}
+
+/* -- events ----------------------------------------------------------------------------------- */
+
+static void handle(void *data, struct request *request, struct reply *reply)
+{
+	struct broker *b = data;
+
+	core_request(b->core, request, reply);
+	if (core_unloaded(b->core)) {
+		state_erase(b->state);
+		loop_stop(b->loop);
+	}
+}
+
+static void stop(void *data)
+{
+	struct broker *b = data;
+
+	log_notice("stopping; what is pinned in %s keeps steering", b->options.bpffs);
+	loop_stop(b->loop);
+}
+
+static void sweep(void *data)
+{
+	struct broker *b = data;
+
+	core_sweep(b->core);
+}
+
+static void pat_watchdog(void *data)
+{
+	notify_watchdog();
+}
+
+static int add_events(struct broker *b, struct sb_error *error)
+{
+	uint64_t watchdog_us = notify_watchdog_interval_us();
+	int r = loop_on_signal(b->loop, SIGHUP, reload, b);
+
+	if (r == 0)
+		r = loop_on_signal(b->loop, SIGTERM, stop, b);
+	if (r == 0)
+		r = loop_on_signal(b->loop, SIGINT, stop, b);
+	if (r == 0)
+		r = loop_every(b->loop, SWEEP_INTERVAL_US, sweep, b);
+	if (r == 0 && watchdog_us > 0)
+		r = loop_every(b->loop, watchdog_us / 2, pat_watchdog, NULL);
+	return r < 0 ? sb_fail(error, -r, "the event loop: %s", strerror(-r)) : 0;
+}
+
+/* -- start and stop ------------------------------------------------------------------------------
+ */
+
+static int start_core(struct broker *b, const struct config *config, struct state_saved *saved,
+		      struct sb_error *error)
+{
+	_cleanup_(core_config_clear) struct core_config_storage storage = { 0 };
+	struct dataplane_port dataplane = dataplane_port(b->dataplane);
+	struct state_port state = state_port(b->state);
+	struct host_port host = {
+		.self = b,
+		.inspect = host_inspect,
+		.unit = host_unit,
+		.now = host_now,
+		.netns_cookie = host_netns_cookie,
+	};
+	struct core_saved what = {
+		.labels = saved->labels,
+		.labels_length = saved->labels_length,
+		.rules = saved->rules,
+		.rules_length = saved->rules_length,
+		.journal = saved->journal,
+		.journal_length = saved->journal_length,
+	};
+	int r = core_config_from(&storage, config, error);
+
+	if (r < 0)
+		return r;
+	b->core = core_new(&dataplane, &state, &host, SOCKBROKER_VERSION, b->options.netns);
+	if (!b->core)
+		return sb_fail(error, ENOMEM, "out of memory");
+	return core_start(b->core, &storage.config, &what, error);
+}
+
+static int start_server(struct broker *b, const struct config *config, struct sb_error *error)
+{
+	struct server_options limits = server_options(config);
+	_cleanup_close_ int listener = TAKE_FD(b->passed.control);
+
+	if (listener < 0)
+		listener = server_listen(b->options.socket, error);
+	if (listener < 0)
+		return listener;
+	b->loop = loop_new();
+	if (!b->loop)
+		return sb_fail(error, ENOMEM, "the event loop cannot be made");
+	b->server = server_new(b->loop, TAKE_FD(listener), &limits, handle, b);
+	if (!b->server)
+		return sb_fail(error, ENOMEM, "out of memory");
+	return add_events(b, error);
+}
+
+int broker_new(struct broker **ret, const struct options *options, struct config *config,
+	       struct sb_error *error)
+{
+	_cleanup_(config_freep) struct config *owned = config;
+	_cleanup_(broker_freep) struct broker *b = calloc(1, sizeof(*b));
+	_cleanup_(state_saved_clear) struct state_saved saved = { 0 };
+	struct dataplane_options dataplane = { .bpffs = options->bpffs, .netns = options->netns };
+	int r;
+
+	if (!b)
+		return sb_fail(error, ENOMEM, "out of memory");
+	b->options = *options;
+	b->passed = LISTEN_FDS_NULL;
+	dataplane.rule_counters = config->broker.rule_counters;
+	r = listen_fds_take(&b->passed, error);
+	if (r == 0)
+		r = read_netns_cookie(b, error);
+	if (r == 0)
+		r = state_open(options->state, &b->state, &saved, error);
+	if (r == 0)
+		r = dataplane_open(&b->dataplane, &dataplane, error);
+	if (r == 0)
+		r = start_core(b, config, &saved, error);
+	if (r == 0)
+		r = start_server(b, config, error);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(b);
+	return 0;
+}
+
+int broker_run(struct broker *b)
+{
+	char summary[128];
+	int r;
+
+	core_summary(b->core, summary, sizeof(summary));
+	log_notice("ready: %s", summary);
+	tell_ready(b);
+	r = loop_run(b->loop);
+	notify_stopping("traffic keeps flowing through what is pinned");
+	return r;
+}
+
+void broker_free(struct broker *b)
+{
+	if (!b)
+		return;
+	server_free(b->server);
+	loop_free(b->loop);
+	core_free(b->core);
+	dataplane_free(b->dataplane);
+	state_free(b->state);
+	listen_fds_clear(&b->passed);
+	free(b);
+}

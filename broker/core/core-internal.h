@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Shared by the files of core/, included by nobody else. */
+#pragma once
+
+#include "broker/core/core.h"
+#include "broker/model/registry.h"
+
+struct core {
+	struct dataplane_port dataplane;
+	struct state_port state;
+	struct host_port host;
+	const char *version;
+	const char *netns; /* NULL: the process's own */
+	uint64_t started;  /* seconds since the epoch */
+
+	struct core_settings settings;
+	struct registry *registry;
+	struct ruleset *rules;        /* all rules */
+	struct ruleset *config_rules; /* those of label files once more: few, looked up often */
+	bool starting; /* the kernel's groups are an earlier run's: write them all anew */
+	bool unloaded;
+};
+
+/* A handler: 0, or a negative errno with a sentence; then nothing has changed. */
+typedef int (*request_handler)(struct core *c, struct request *rq, struct reply *reply,
+			       struct sb_error *error);
+
+int op_version(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_register(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_unregister(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_bind(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_unbind(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_apply(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_rules(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_status(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_explain(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_unload(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+
+/* -- request.c: reading fields ------------------------------------------------------------- */
+
+/* The value of KEY, which must be there once; -EINVAL otherwise. */
+int request_need(const struct request *rq, const char *key, const char **ret,
+		 struct sb_error *error);
+/* "yes" or "no"; absent: false. */
+int request_flag(const struct request *rq, const char *key, bool *ret, struct sb_error *error);
+/* The label KEY=LABEL names, which must exist; *RET NULL when the field is absent and OPTIONAL. */
+int request_label(const struct core *c, const struct request *rq, bool optional, struct label **ret,
+		  struct sb_error *error);
+/* PROTOCOL=, PREFIX= and PORTS= of a rule. */
+int request_rule(const struct request *rq, struct sb_rule_line *ret, struct sb_error *error);
+
+/* -- labels.c: labels that come and go -------------------------------------------------------- */
+
+/* The label NAME, made when it is new (*CREATED). Its groups' words are stored: empty, drop. */
+int core_label_get(struct core *c, const char *name, struct label **ret, bool *created,
+		   struct sb_error *error);
+/* Removes L if nothing is left of it: no file, no rules, no sockets. */
+void core_label_collect(struct core *c, struct label *l);
+/* Writes the saved form of all labels and sockets aside (state stage). */
+int core_stage_labels(struct core *c, struct sb_error *error);
+
+/* -- members.c: changing the sockets of labels ------------------------------------------------ */
+
+/* The wanted sockets of one label. After members_apply() it holds the former ones. */
+struct members_change {
+	struct label *label;
+	struct member *members; /* owned, in slots that are already filled */
+	size_t n_members;
+	struct slot_list groups[SB_GROUPS_PER_LABEL];
+	enum when_empty when_empty;
+	bool rewrite; /* also what looks the same */
+};
+
+/* Starts a change from L's living sockets, copied; -ENOMEM. */
+int members_change_begin(struct core *c, struct members_change *m, struct label *l);
+void members_change_end(struct members_change *m, size_t n);
+/* Adds a copy of MEMBER; -ENOMEM. */
+int members_change_add(struct members_change *m, const struct member *member);
+/* Drops the members for which DROP says so; returns how many. */
+size_t members_change_drop(struct members_change *m,
+			   bool (*drop)(const struct member *member, const void *data),
+			   const void *data);
+/*
+ * Makes all N changes: lists, saved state, group words. On failure everything is as before, but
+ * the slots of new members stay filled, for the caller who filled them. After success the slots of
+ * members that left are empty and free.
+ */
+int members_apply(struct core *c, struct members_change *changes, size_t n, struct sb_error *error);
+
+/* -- rules.c: changing rules --------------------------------------------------------------------
+ */
+
+/* One step of a change under one prefix. */
+struct rule_edit {
+	enum { RULE_ADD, RULE_REMOVE, RULE_MOVE } kind;
+	struct rule rule;   /* after RULE_MOVE: the new label */
+	uint32_t old_label; /* RULE_MOVE and RULE_REMOVE */
+};
+
+/* Makes all N edits, all of them under PREFIX, in model, state and kernel, or none. */
+int rules_edit(struct core *c, const struct sb_prefix *prefix, struct rule_edit *edits, size_t n,
+	       bool labels_changed, struct sb_error *error);
+
+/* Adds (or, SIGN -1, subtracts) R in the counts of its label. */
+void rules_count(struct core *c, const struct rule *r, int sign);
+/* Counts everything anew after C->rules was replaced. */
+void rules_recount(struct core *c);
+
+/* "rule tcp 192.0.2.0/24 80 of label web" */
+#define RULE_NAME_MAX (RULE_TEXT_MAX + SB_LABEL_MAX + 32)
+const char *rule_name(const struct core *c, const struct rule *r, char buf[static RULE_NAME_MAX]);
+
+/* -- parse.c: rule text of any length -----------------------------------------------------------
+ */
+
+struct bad_line {
+	size_t line;
+	char reason[SB_ERROR_MESSAGE_MAX];
+};
+
+#define BAD_LINES_MAX 20
+
+/* Rules parsed from text; label ids may belong to labels made on the way (new_labels). */
+struct parsed_rules {
+	struct rule *rules; /* owned; number is the line */
+	size_t n, capacity;
+	struct label **new_labels; /* owned array, borrows the labels */
+	size_t n_new_labels, new_labels_capacity;
+	struct bad_line *bad; /* owned, at most BAD_LINES_MAX */
+	size_t n_bad;
+	size_t skipped; /* equal to a rule of a label file */
+};
+
+/* Parses TEXT. 0 also when lines were bad: look at n_bad. -ENOMEM, -E2BIG, -ENOSPC otherwise. */
+int rules_parse(struct core *c, const char *text, size_t length, struct parsed_rules *ret,
+		struct sb_error *error);
+/* Frees everything; with UNDO also the labels that were made on the way. */
+void parsed_rules_clear(struct core *c, struct parsed_rules *p, bool undo);

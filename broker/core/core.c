@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/core/core.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/base/log.h"
+#include "broker/core/core-internal.h"
+
+struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
+		      const struct host_port *host, const char *version, const char *netns)
+{
+	_cleanup_(core_freep) struct core *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->dataplane = *dataplane;
+	c->state = *state;
+	c->host = *host;
+	c->version = version;
+	c->netns = netns;
+	c->started = host->now(host->self);
+	c->settings.groups = (struct policy_groups){ POLICY_NO_GROUP, POLICY_NO_GROUP };
+	c->registry = registry_new();
+	c->rules = ruleset_new();
+	c->config_rules = ruleset_new();
+	if (!c->registry || !c->rules || !c->config_rules)
+		return NULL;
+	return TAKE_PTR(c);
+}
+
+void core_free(struct core *c)
+{
+	if (!c)
+		return;
+	ruleset_free(c->config_rules);
+	ruleset_free(c->rules);
+	registry_free(c->registry);
+	free(c);
+}
+
+bool core_unloaded(const struct core *c)
+{
+	return c->unloaded;
+}
+
+static size_t count_members(const struct core *c)
+{
+	size_t n = 0;
+
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l))
+		n += l->n_members;
+	return n;
+}
+
+void core_summary(const struct core *c, char *buf, size_t size)
+{
+	snprintf(buf, size, "%zu rules, %zu labels, %zu sockets", ruleset_count(c->rules),
+		 c->registry->n_labels, count_members(c));
+}
+
+/* A member is gone when its slot is empty, or holds a socket that is not it. */
+static bool member_gone(const struct member *m, const void *data)
+{
+	const struct core *c = data;
+	uint64_t cookie;
+	int r = c->dataplane.slot_cookie(c->dataplane.self, m->slot, &cookie);
+
+	return r == -ENOENT || (r == 0 && cookie != m->cookie);
+}
+
+static bool any_gone(const struct core *c, const struct label *l)
+{
+	for (size_t i = 0; i < l->n_members; i++)
+		if (member_gone(&l->members[i], c))
+			return true;
+	return false;
+}
+
+static void sweep_label(struct core *c, struct label *l)
+{
+	struct members_change change = { 0 };
+	struct sb_error error = { 0 };
+	size_t before = l->n_members;
+
+	if (!any_gone(c, l))
+		return;
+	/* Beginning a change leaves out what is gone. */
+	if (members_change_begin(c, &change, l) < 0 || members_apply(c, &change, 1, &error) < 0)
+		log_warning("label %s: closed sockets stay listed for now: %s", l->name,
+			    error.message);
+	else
+		log_info("label %s: %zu of %zu sockets closed by their service", l->name,
+			 before - l->n_members, before);
+	members_change_end(&change, 1);
+}
+
+void core_sweep(struct core *c)
+{
+	struct label *next;
+
+	if (c->unloaded)
+		return;
+	for (struct label *l = registry_next(c->registry, NULL); l; l = next) {
+		next = registry_next(c->registry, l);
+		sweep_label(c, l);
+		core_label_collect(c, l);
+	}
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the broker is, without the world: labels, rules and sockets, and the requests that change
+ * them. It meets the world through core/port.h alone. One thread.
+ */
+#pragma once
+
+#include "broker/core/port.h"
+#include "broker/core/request.h"
+#include "broker/model/label.h"
+#include "broker/model/policy.h"
+#include "broker/model/ruleset.h"
+
+struct core;
+
+/* Broker-wide settings; may change with every reload. */
+struct core_settings {
+	struct policy_groups groups;
+	char admin_group[64]; /* AdminGroup= as written, for refusals; "" for none */
+	size_t max_rules;
+	size_t max_labels;
+	unsigned max_sockets; /* for labels whose file does not say */
+};
+
+/* A label file. All borrowed during the call. */
+struct core_label_config {
+	const char *name;
+	const char *description; /* may be NULL */
+	const char *file;        /* for messages */
+	struct policy policy;
+	unsigned max_sockets; /* 0: the broker-wide one */
+	enum when_empty when_empty;
+	const struct rule *rules; /* label and origin are set by the core */
+	size_t n_rules;
+};
+
+struct core_config {
+	struct core_settings settings;
+	const struct core_label_config *labels;
+	size_t n_labels;
+};
+
+/* What an earlier run left in the state directory. Bytes of hostile origin; NULL: nothing. */
+struct core_saved {
+	char *labels; /* modified while decoding */
+	size_t labels_length;
+	const char *rules; /* whole rule text, then the appended changes */
+	size_t rules_length;
+	const char *journal;
+	size_t journal_length;
+};
+
+/* The ports are copied; VERSION is borrowed for ever. NULL: out of memory. */
+struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
+		      const struct host_port *host, const char *version, const char *netns);
+void core_free(struct core *c);
+SB_DEFINE_CLEANUP(struct core, core_free)
+
+/*
+ * First start: takes what was saved, keeps what is still true of it (sockets whose slot still holds
+ * the same cookie, rules that still make sense), logs what it had to drop, and publishes rules and
+ * groups. 0, or a negative errno with a sentence.
+ */
+int core_start(struct core *c, const struct core_config *config, const struct core_saved *saved,
+	       struct sb_error *error);
+
+/* Reload: all of CONFIG or none of it. */
+int core_configure(struct core *c, const struct core_config *config, struct sb_error *error);
+
+/* Drops sockets that were closed by everybody. Cheap; call it now and then. */
+void core_sweep(struct core *c);
+
+/* Answers one request. REPLY is zero-initialized by the caller and ready to be sent afterwards. The
+ * fds stay the caller's. */
+void core_request(struct core *c, struct request *request, struct reply *reply);
+
+/* After a successful `unload`: the broker should end. */
+bool core_unloaded(const struct core *c);
+
+/* "12 rules, 3 labels, 4 sockets" for the service manager's status line. */
+void core_summary(const struct core *c, char *buf, size_t size);

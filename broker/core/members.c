@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Changing the sockets of labels. The order, and why:
+ *   1. the new slot lists are written where nobody looks yet;
+ *   2. the new state is written aside: the most likely failure comes before anything is visible;
+ *   3. each changed group is published by one store: from one packet to the next;
+ *   4. the state is committed; if that fails, 3 is undone;
+ *   5. only then the slots of sockets that left are emptied: a packet that read the old group word
+ *      still finds them, or reads the word again.
+ */
+#include <string.h>
+
+#include "broker/base/log.h"
+#include "broker/core/core-internal.h"
+
+static int copy_member(struct member *to, const struct member *from)
+{
+	*to = *from;
+	if (from->unit) {
+		to->unit = strdup(from->unit);
+		if (!to->unit)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int members_change_add(struct members_change *m, const struct member *member)
+{
+	struct member *bigger = reallocarray(m->members, m->n_members + 1, sizeof(*bigger));
+	int r;
+
+	if (!bigger)
+		return -ENOMEM;
+	m->members = bigger;
+	r = copy_member(&m->members[m->n_members], member);
+	if (r < 0)
+		return r;
+	m->n_members++;
+	return 0;
+}
+
+static bool is_alive(const struct core *c, const struct member *m)
+{
+	uint64_t cookie;
+	int r = c->dataplane.slot_cookie(c->dataplane.self, m->slot, &cookie);
+
+	/* When the kernel does not tell, the socket stays: nothing is dropped on a doubt. */
+	return r == -ENOENT ? false : r < 0 || cookie == m->cookie;
+}
+
+int members_change_begin(struct core *c, struct members_change *m, struct label *l)
+{
+	*m = (struct members_change){
+		.label = l,
+		.when_empty = l->when_empty,
+		.rewrite = c->starting,
+	};
+	for (size_t i = 0; i < l->n_members; i++) {
+		int r;
+
+		if (!is_alive(c, &l->members[i]))
+			continue;
+		r = members_change_add(m, &l->members[i]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void members_change_end(struct members_change *m, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		members_free(m[i].members, m[i].n_members);
+		m[i].members = NULL;
+		m[i].n_members = 0;
+	}
+}
+
+size_t members_change_drop(struct members_change *m,
+			   bool (*drop)(const struct member *member, const void *data),
+			   const void *data)
+{
+	size_t kept = 0, n = m->n_members;
+
+	for (size_t i = 0; i < n; i++) {
+		if (drop(&m->members[i], data))
+			free(m->members[i].unit);
+		else
+			m->members[kept++] = m->members[i];
+	}
+	m->n_members = kept;
+	return n - kept;
+}
+
+static void swap_members(struct members_change *m)
+{
+	struct label *l = m->label;
+	struct members_change old = *m;
+
+	m->members = l->members;
+	m->n_members = l->n_members;
+	m->when_empty = l->when_empty;
+	memcpy(m->groups, l->groups, sizeof(m->groups));
+	l->members = old.members;
+	l->n_members = old.n_members;
+	l->when_empty = old.when_empty;
+	memcpy(l->groups, old.groups, sizeof(l->groups));
+}
+
+static bool same_group(const struct slot_list *a, const struct slot_list *b)
+{
+	return a->offset == b->offset && a->count == b->count;
+}
+
+/* Gives back the lists of M that its label does not use. */
+static void give_lists(struct core *c, const struct members_change *m)
+{
+	for (unsigned kind = 0; kind < SB_GROUPS_PER_LABEL; kind++) {
+		const struct slot_list *g = &m->groups[kind];
+
+		if (g->count && !same_group(g, &m->label->groups[kind]))
+			range_give(&c->registry->lists, g->offset, g->count);
+	}
+}
+
+/* Writes the slot lists of the wanted members; lists that stay the same are kept. */
+static int prepare_lists(struct core *c, struct members_change *m, struct sb_error *error)
+{
+	const struct label *l = m->label;
+
+	memcpy(m->groups, l->groups, sizeof(m->groups));
+	for (unsigned kind = 0; kind < SB_GROUPS_PER_LABEL; kind++) {
+		uint32_t slots[SB_GROUP_SLOTS_MAX], old[SB_GROUP_SLOTS_MAX];
+		size_t n = members_group_slots(m->members, m->n_members, kind, slots);
+		size_t n_old = members_group_slots(l->members, l->n_members, kind, old);
+		int64_t offset = 0;
+		int r;
+
+		if (!m->rewrite && n == n_old && !memcmp(slots, old, n * sizeof(*slots)))
+			continue;
+		if (n > 0) {
+			offset = range_take(&c->registry->lists, (uint32_t)n);
+			if (offset < 0) {
+				give_lists(c, m);
+				return sb_fail(error, E2BIG,
+					       "label %s: no room for a list of %zu sockets",
+					       l->name, n);
+			}
+		}
+		m->groups[kind] = (struct slot_list){ (uint32_t)offset, (uint32_t)n };
+		r = n ? c->dataplane.list_store(c->dataplane.self, (uint32_t)offset, slots, n) : 0;
+		if (r < 0) {
+			give_lists(c, m);
+			return sb_fail(error, EIO, "label %s: its slot list cannot be written: %s",
+				       l->name, strerror(-r));
+		}
+	}
+	return 0;
+}
+
+/* Stores the words of L's groups that differ from BEFORE. On failure *DONE says how far it got. */
+static int publish_groups(struct core *c, const struct label *l,
+			  const struct members_change *before, unsigned *done)
+{
+	for (*done = 0; *done < SB_GROUPS_PER_LABEL; (*done)++) {
+		const struct slot_list *g = &l->groups[*done];
+		int r;
+
+		if (!before->rewrite && same_group(g, &before->groups[*done]) &&
+		    l->when_empty == before->when_empty)
+			continue;
+		r = c->dataplane.group_store(c->dataplane.self, l->id * SB_GROUPS_PER_LABEL + *done,
+					     g->offset, g->count, l->when_empty);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Puts back the words of the first N_KINDS groups as M (the former members) has them. */
+static void unpublish_groups(struct core *c, const struct members_change *m, unsigned n_kinds)
+{
+	const struct label *l = m->label;
+
+	for (unsigned kind = 0; kind < n_kinds; kind++) {
+		const struct slot_list *g = &m->groups[kind];
+
+		if (same_group(g, &l->groups[kind]) && l->when_empty == m->when_empty)
+			continue;
+		if (c->dataplane.group_store(c->dataplane.self, l->id * SB_GROUPS_PER_LABEL + kind,
+					     g->offset, g->count, m->when_empty) < 0)
+			log_error("label %s: group %u could not be put back", l->name, kind);
+	}
+}
+
+static bool has_slot(const struct label *l, uint32_t slot)
+{
+	for (size_t i = 0; i < l->n_members; i++)
+		if (l->members[i].slot == slot)
+			return true;
+	return false;
+}
+
+/* The former members that are not among the present ones leave their slots. */
+static void release_former(struct core *c, const struct members_change *m)
+{
+	for (size_t i = 0; i < m->n_members; i++) {
+		uint32_t slot = m->members[i].slot;
+
+		if (has_slot(m->label, slot))
+			continue;
+		if (c->dataplane.slot_clear(c->dataplane.self, slot) < 0)
+			log_warning("label %s: slot %u could not be emptied", m->label->name, slot);
+		else
+			range_give(&c->registry->slots, slot, 1);
+	}
+}
+
+int members_apply(struct core *c, struct members_change *changes, size_t n, struct sb_error *error)
+{
+	size_t prepared, published = 0;
+	unsigned kinds = 0;
+	int r = 0;
+
+	for (prepared = 0; prepared < n && r == 0; prepared++) {
+		r = prepare_lists(c, &changes[prepared], error);
+		if (r == 0)
+			swap_members(&changes[prepared]); /* label: new, change: former */
+		else
+			break;
+	}
+	if (r == 0)
+		r = core_stage_labels(c, error);
+	for (; published < n && r == 0; published++) {
+		r = publish_groups(c, changes[published].label, &changes[published], &kinds);
+		if (r < 0) {
+			sb_fail(error, EIO, "label %s: its group cannot be written: %s",
+				changes[published].label->name, strerror(-r));
+			break;
+		}
+		kinds = 0;
+	}
+	if (r == 0)
+		r = c->state.commit(c->state.self, error);
+	if (r < 0) {
+		if (published < n)
+			unpublish_groups(c, &changes[published], kinds);
+		while (published-- > 0)
+			unpublish_groups(c, &changes[published], SB_GROUPS_PER_LABEL);
+		c->state.rollback(c->state.self);
+		while (prepared-- > 0) {
+			swap_members(&changes[prepared]);
+			give_lists(c, &changes[prepared]);
+		}
+		return r;
+	}
+	for (size_t i = 0; i < n; i++) {
+		release_former(c, &changes[i]);
+		give_lists(c, &changes[i]);
+	}
+	return 0;
+}

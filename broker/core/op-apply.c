@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* apply: the runtime rules become exactly those of a text, in one atomic step. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "broker/base/log.h"
+#include "broker/core/core-internal.h"
+#include "broker/core/replace.h"
+#include "protocol/wire-io.h"
+
+#define APPLY_TEXT_MAX ((size_t)1 << 30)
+
+/* The text of an apply request: a private copy of the mapping, read-only in fact. */
+struct mapping {
+	void *data;
+	size_t length;
+};
+
+static void mapping_clear(struct mapping *m)
+{
+	if (m->data)
+		munmap(m->data, m->length);
+}
+
+static int refuse_bad_lines(const struct parsed_rules *p, struct reply *reply,
+			    struct sb_error *error)
+{
+	for (size_t i = 0; i < p->n_bad; i++) {
+		sb_record_begin(&reply->table, "bad");
+		sb_record_add(&reply->table, "line", "%zu", p->bad[i].line);
+		sb_record_add(&reply->table, "reason", "%s", p->bad[i].reason);
+		sb_record_end(&reply->table);
+	}
+	reply->has_table = reply->table.error == 0;
+	return sb_fail(error, EINVAL, "line %zu: %s", p->bad[0].line, p->bad[0].reason);
+}
+
+static int refuse_conflict(struct core *c, const struct rule *a, const struct rule *b,
+			   struct reply *reply, struct sb_error *error)
+{
+	const struct rule *first = a->number <= b->number ? a : b;
+	const struct rule *second = first == a ? b : a;
+	struct parsed_rules p = { 0 };
+	struct bad_line bad = { .line = second->number };
+	char text[RULE_TEXT_MAX], other[RULE_NAME_MAX], where[64];
+
+	if (first->origin == RULE_CONFIG)
+		snprintf(where, sizeof(where), "of its label file");
+	else
+		snprintf(where, sizeof(where), "of line %u", first->number);
+	snprintf(bad.reason, sizeof(bad.reason), "rule %s is in conflict with rule %s %s%s",
+		 rule_format(second, text), rule_name(c, first, other), where,
+		 rule_compare(a, b) == 0
+			 ? ""
+			 : ": same prefix, and port ranges of equal width that overlap");
+	p.bad = &bad;
+	p.n_bad = 1;
+	return refuse_bad_lines(&p, reply, error);
+}
+
+static int apply_text(struct core *c, const struct mapping *text, struct parsed_rules *parsed,
+		      bool dry_run, struct reply *reply, struct sb_error *error)
+{
+	_cleanup_(ruleset_freep) struct ruleset *next = NULL;
+	struct rule a, b;
+	struct difference diff = { .text = &reply->table };
+	int r;
+
+	r = rules_parse(c, text->data, text->length, parsed, error);
+	if (r < 0)
+		return r;
+	if (parsed->n_bad > 0)
+		return refuse_bad_lines(parsed, reply, error);
+	r = replace_runtime_build(c, parsed, &next, &a, &b, error);
+	if (r == -EEXIST)
+		return refuse_conflict(c, &a, &b, reply, error);
+	if (r < 0)
+		return r;
+	difference_compute(c, c->rules, next, &diff);
+	if (!dry_run) {
+		r = replace_rules(c, &next, text->data, text->length, parsed->n_new_labels > 0,
+				  error);
+		if (r < 0)
+			return r;
+	}
+	reply->has_table = true;
+	sb_writer_add(&reply->writer, "ADDED", "%zu", diff.added);
+	sb_writer_add(&reply->writer, "REMOVED", "%zu", diff.removed);
+	sb_writer_add(&reply->writer, "MOVED", "%zu", diff.moved);
+	sb_writer_add(&reply->writer, "UNCHANGED", "%zu", diff.unchanged);
+	if (!dry_run)
+		log_info("rules replaced: %zu added, %zu removed, %zu moved, %zu unchanged",
+			 diff.added, diff.removed, diff.moved, diff.unchanged);
+	return 0;
+}
+
+int op_apply(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)
+{
+	_cleanup_(mapping_clear) struct mapping text = { 0 };
+	struct parsed_rules parsed = { 0 };
+	struct label *next;
+	bool dry_run;
+	int r;
+
+	r = request_flag(rq, "DRY_RUN", &dry_run, error);
+	if (r == 0)
+		r = sb_memfd_map(rq->fds[0], APPLY_TEXT_MAX, false, &text.data, &text.length,
+				 error);
+	if (r < 0)
+		return r;
+	r = apply_text(c, &text, &parsed, dry_run, reply, error);
+	if (r < 0 && !reply->has_table)
+		sb_text_free(&reply->table);
+	parsed_rules_clear(c, &parsed, r < 0 || dry_run);
+	if (r < 0 || dry_run)
+		return r;
+	for (struct label *l = registry_next(c->registry, NULL); l; l = next) {
+		next = registry_next(c->registry, l);
+		core_label_collect(c, l);
+	}
+	return 0;
+}

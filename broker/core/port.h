@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the core needs of the world, as tables of functions. Adapters implement them (dataplane/,
+ * state/, systemd/, base/), tests use fakes that record the calls and fail the n-th.
+ *
+ * Every call returns 0 or a negative errno unless said otherwise, never blocks for long, and when
+ * it fails has changed nothing. SELF is the adapter's own object.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/sockbroker-abi.h"
+#include "broker/base/socket-facts.h"
+#include "broker/model/rule.h"
+#include "broker/model/ruleset.h"
+#include "protocol/errors.h"
+
+enum verdict_kind {
+	VERDICT_PASS, /* ordinary lookup */
+	VERDICT_DROP,
+	VERDICT_SOCKET,
+	VERDICT_UNKNOWN, /* the kernel could not answer; see error */
+};
+
+struct verdict {
+	enum verdict_kind kind;
+	uint64_t cookie; /* of the chosen socket */
+	int error;       /* positive errno when unknown */
+};
+
+/* Another sk_lookup program on the same network namespace. */
+struct other_program {
+	uint32_t id;
+	unsigned position; /* order of running, from 0 */
+	bool ours;
+	char name[16];
+};
+
+struct dataplane_info {
+	uint32_t program_id, link_id;
+	uint64_t generation;
+	uint64_t netns_inode;
+	uint64_t rules_bytes; /* kernel memory of the rules map */
+	bool took_over;       /* an earlier run's dataplane was found and kept */
+};
+
+struct dataplane_port {
+	void *self;
+
+	/* Compiles RULES into a new generation and switches it in by one link update. */
+	int (*publish)(void *self, const struct ruleset *rules, struct sb_error *error);
+
+	/* RULES changed under PREFIX only: edits the live generation, or publishes a new one when
+	 * there is no room. Visible to the next packet, all of it or nothing. */
+	int (*edit)(void *self, const struct ruleset *rules, const struct sb_prefix *prefix,
+		    struct sb_error *error);
+
+	/* Puts the socket FD (not consumed, not kept) into an unused SLOT, owned by OWNER
+	 * (SB_SLOT_OWNER). */
+	int (*slot_store)(void *self, uint32_t slot, uint32_t owner, int fd);
+	/* Empties SLOT; an already empty one is fine. */
+	int (*slot_clear)(void *self, uint32_t slot);
+	/* The cookie of the socket in SLOT; -ENOENT when it is empty. */
+	int (*slot_cookie)(void *self, uint32_t slot, uint64_t *ret);
+	/* The owner word of SLOT, 0 for nobody. */
+	int (*slot_owner)(void *self, uint32_t slot, uint32_t *ret);
+
+	/* Writes N slots at OFFSET of slot_lists; nothing refers to that stretch yet. */
+	int (*list_store)(void *self, uint32_t offset, const uint32_t *slots, size_t n);
+	/* Publishes a group in one store. EMPTY is SB_EMPTY_*. The sequence is the adapter's. */
+	int (*group_store)(void *self, uint32_t group, uint32_t offset, uint32_t count,
+			   uint32_t empty);
+	/* What a group's word says now; any output pointer may be NULL. */
+	int (*group_load)(void *self, uint32_t group, uint32_t *offset, uint32_t *count,
+			  uint32_t *empty);
+
+	/* Sums the per-CPU counters of a group. */
+	int (*counters)(void *self, uint32_t group, struct sb_group_counters *ret);
+	/* Sets the counters of a group to zero (its label is new). */
+	int (*counters_reset)(void *self, uint32_t group);
+
+	/* Runs the attached program on such a packet (BPF_PROG_TEST_RUN). FROM and FROM_PORT are
+	 * the sender's. The run is not counted. Without an answer: VERDICT_UNKNOWN, and 0. */
+	int (*run)(void *self, const struct packet *packet, const struct sb_address *from,
+		   uint16_t from_port, struct verdict *ret);
+
+	/* The sk_lookup programs of the namespace in order, ours included, at most MAX; returns how
+	 * many, or -EPERM and the like when the kernel does not tell. */
+	int (*programs)(void *self, struct other_program *ret, size_t max);
+	void (*info)(void *self, struct dataplane_info *ret);
+
+	/* Detaches and unpins everything; the other calls then fail with -ESHUTDOWN. */
+	int (*unload)(void *self, struct sb_error *error);
+};
+
+/* What survives the broker, beside the dataplane. */
+enum state_part {
+	STATE_LABELS,       /* labels and their sockets, whole */
+	STATE_RULES,        /* the runtime rules as rule text, whole */
+	STATE_RULES_APPEND, /* a change of the runtime rules, to be replayed on top */
+};
+
+/*
+ * Where the broker's own memory survives a crash. One transaction at a time: any number of stages,
+ * then commit or rollback. What was committed is durable against kill -9.
+ */
+struct state_port {
+	void *self;
+	/* Writes LENGTH bytes aside, so that what can fail fails now. */
+	int (*stage)(void *self, enum state_part part, const void *data, size_t length,
+		     struct sb_error *error);
+	/* Makes what was staged the state. On failure the transaction is rolled back. */
+	int (*commit)(void *self, struct sb_error *error);
+	void (*rollback)(void *self);
+};
+
+/* The process's surroundings. */
+struct host_port {
+	void *self;
+	int (*inspect)(void *self, int fd, struct socket_facts *ret);
+	/* The systemd unit of a process ("" when it has none) into BUF. PIDFD (-1: none) guards
+	 * against a reused pid. */
+	int (*unit)(void *self, pid_t pid, int pidfd, char *buf, size_t size);
+	uint64_t (*now)(void *self);          /* seconds since the epoch */
+	uint64_t (*netns_cookie)(void *self); /* of the steered namespace; 0: unknown */
+};

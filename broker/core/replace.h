@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Replacing the whole rule set in one step: apply, reload, start. */
+#pragma once
+
+#include "broker/core/core-internal.h"
+
+/*
+ * *RET: the rules of label files that are in force, and PARSED (consumed: its array is emptied).
+ * -EEXIST with A and B the pair in conflict (number: the line; origin tells), without a sentence;
+ * -ENOSPC for too many.
+ */
+int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ruleset **ret,
+			  struct rule *a, struct rule *b, struct sb_error *error);
+
+/*
+ * Makes *NEXT the rules, in state (TEXT: the runtime rules as rule text; NULL: they did not
+ * change), kernel and model. On success *NEXT is NULL; on failure all is as before.
+ */
+int replace_rules(struct core *c, struct ruleset **next, const char *text, size_t length,
+		  bool labels_changed, struct sb_error *error);
+
+#define DIFFERENCE_ROWS_MAX 1000
+
+struct difference {
+	struct sb_text *text; /* records added, removed, moved; NULL: only count */
+	size_t rows;
+	size_t added, removed, moved, unchanged;
+};
+
+void difference_compute(const struct core *c, const struct ruleset *before,
+			const struct ruleset *after, struct difference *d);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/core/request.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/core/core-internal.h"
+
+enum permission {
+	MAY_READ,     /* ReadGroup=, or everybody */
+	MAY_REGISTER, /* decided by the handler, for each label of the request */
+	MAY_ADMIN,    /* root, AdminGroup= */
+};
+
+static const struct request_row {
+	const char *name;
+	size_t fds_min, fds_max;
+	enum permission permission;
+	request_handler handler;
+} request_rows[] = {
+	{ "version", 0, 0, MAY_READ, op_version },
+	{ "status", 0, 0, MAY_READ, op_status },
+	{ "rules", 0, 0, MAY_READ, op_rules },
+	{ "explain", 0, 0, MAY_READ, op_explain },
+	{ "register", 1, SB_WIRE_FDS_MAX, MAY_REGISTER, op_register },
+	{ "unregister", 0, 0, MAY_REGISTER, op_unregister },
+	{ "bind", 0, 0, MAY_ADMIN, op_bind },
+	{ "unbind", 0, 0, MAY_ADMIN, op_unbind },
+	{ "apply", 1, 1, MAY_ADMIN, op_apply },
+	{ "unload", 0, 0, MAY_ADMIN, op_unload },
+};
+
+static const struct request_row *find_row(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(request_rows); i++)
+		if (!strcmp(request_rows[i].name, name))
+			return &request_rows[i];
+	return NULL;
+}
+
+static int check_permission(const struct core *c, const struct request_row *row,
+			    const struct request *rq, struct sb_error *error)
+{
+	const struct policy_groups *groups = &c->settings.groups;
+	bool group = c->settings.admin_group[0] != '\0';
+
+	switch (row->permission) {
+	case MAY_READ:
+		if (policy_may_read(rq->actor, groups))
+			return 0;
+		return sb_fail(error, EPERM,
+			       "uid %u may not read from this broker: sockbroker.conf has a "
+			       "ReadGroup=, and you are not in it",
+			       (unsigned)rq->actor->uid);
+	case MAY_REGISTER:
+		return 0;
+	case MAY_ADMIN:
+		if (policy_is_admin(rq->actor, groups))
+			return 0;
+		return sb_fail(error, EPERM, "uid %u may not %s: only root%s%s may",
+			       (unsigned)rq->actor->uid, row->name,
+			       group ? " and members of group " : "",
+			       group ? c->settings.admin_group : "");
+	}
+	return sb_fail(error, EPERM, "not allowed");
+}
+
+static int check_fds(const struct request_row *row, const struct request *rq,
+		     struct sb_error *error)
+{
+	if (rq->n_fds >= row->fds_min && rq->n_fds <= row->fds_max)
+		return 0;
+	if (row->fds_max == 0)
+		return sb_fail(error, EBADF, "%s takes no file descriptors, but %zu came with it",
+			       row->name, rq->n_fds);
+	if (rq->n_fds == 0)
+		return sb_fail(error, EBADF, "%s needs %s, but no file descriptor came with it",
+			       row->name,
+			       row->handler == op_register ? "sockets" : "a sealed memfd");
+	return sb_fail(error, EBADF, "%s takes %zu to %zu file descriptors, but %zu came with it",
+		       row->name, row->fds_min, row->fds_max, rq->n_fds);
+}
+
+static int dispatch(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)
+{
+	const struct request_row *row;
+	const char *name = "register";
+	int r;
+
+	if (c->unloaded)
+		return sb_fail(error, ESHUTDOWN,
+			       "the dataplane was unloaded, the broker is ending");
+	if (!rq->message->short_form) {
+		r = request_need(rq, "REQUEST", &name, error);
+		if (r < 0)
+			return r;
+	}
+	row = find_row(name);
+	if (!row)
+		return sb_fail(error, EPROTO, "this broker has no request \"%s\"", name);
+	r = check_permission(c, row, rq, error);
+	if (r < 0)
+		return r;
+	r = check_fds(row, rq, error);
+	if (r < 0)
+		return r;
+	return row->handler(c, rq, reply, error);
+}
+
+void core_request(struct core *c, struct request *rq, struct reply *reply)
+{
+	struct sb_error error = { 0 };
+	bool short_form = rq->message->short_form;
+
+	sb_writer_accept(&reply->writer, short_form);
+	if (dispatch(c, rq, reply, &error) < 0) {
+		/* A handler may have left a table that goes with its refusal. */
+		sb_writer_refuse(&reply->writer, short_form, &error);
+		return;
+	}
+	/* The short form promises exactly "OK". */
+	if (short_form) {
+		reply->writer = (struct sb_writer){ 0 };
+		sb_writer_accept(&reply->writer, true);
+	} else if (sb_writer_finish(&reply->writer) < 0) {
+		sb_fail(&error, EMSGSIZE, "the reply does not fit one packet");
+		sb_writer_refuse(&reply->writer, false, &error);
+	}
+}
+
+int request_need(const struct request *rq, const char *key, const char **ret,
+		 struct sb_error *error)
+{
+	size_t n = sb_message_count(rq->message, key);
+
+	if (n != 1)
+		return sb_fail(error, EINVAL, n == 0 ? "the request lacks %s=" : "%s= comes twice",
+			       key);
+	*ret = sb_message_get(rq->message, key);
+	return 0;
+}
+
+int request_flag(const struct request *rq, const char *key, bool *ret, struct sb_error *error)
+{
+	const char *value;
+	int r;
+
+	*ret = false;
+	if (sb_message_count(rq->message, key) == 0)
+		return 0;
+	r = request_need(rq, key, &value, error);
+	if (r < 0)
+		return r;
+	if (!strcmp(value, "yes"))
+		*ret = true;
+	else if (strcmp(value, "no") != 0)
+		return sb_fail(error, EINVAL, "%s= is yes or no, not \"%s\"", key, value);
+	return 0;
+}
+
+int request_label(const struct core *c, const struct request *rq, bool optional, struct label **ret,
+		  struct sb_error *error)
+{
+	const char *name;
+	int r;
+
+	*ret = NULL;
+	if (optional && sb_message_count(rq->message, "LABEL") == 0)
+		return 0;
+	r = request_need(rq, "LABEL", &name, error);
+	if (r < 0)
+		return r;
+	r = sb_label_check(name, error);
+	if (r < 0)
+		return r;
+	*ret = registry_find(c->registry, name);
+	if (!*ret)
+		return sb_fail(error, ENOENT, "there is no label %s", name);
+	return 0;
+}
+
+int request_rule(const struct request *rq, struct sb_rule_line *ret, struct sb_error *error)
+{
+	const char *protocol, *prefix, *ports;
+	int r;
+
+	r = request_need(rq, "PROTOCOL", &protocol, error);
+	if (r < 0)
+		return r;
+	r = request_need(rq, "PREFIX", &prefix, error);
+	if (r < 0)
+		return r;
+	r = request_need(rq, "PORTS", &ports, error);
+	if (r < 0)
+		return r;
+	r = sb_protocol_parse(protocol, &ret->protocols, error);
+	if (r < 0)
+		return r;
+	r = sb_prefix_parse(prefix, &ret->prefix, error);
+	if (r < 0)
+		return r;
+	return sb_ports_parse(ports, ret->ports, SB_PORT_LIST_MAX, &ret->n_ports, error);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Starting on top of what an earlier run left. The saved state says what was meant, the sockmap
+ * says what is still alive; what no longer fits is dropped with a line in the log. Traffic keeps
+ * flowing through the old rules and groups until each is replaced in one step.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/base/log.h"
+#include "broker/core/core-internal.h"
+#include "broker/core/replay.h"
+#include "broker/model/snapshot.h"
+
+/* A saved socket is believed when its slot holds the same cookie under the same owner. */
+static bool is_true(struct core *c, const struct label *l, const struct member *m)
+{
+	uint64_t cookie;
+	uint32_t owner;
+
+	return c->dataplane.slot_cookie(c->dataplane.self, m->slot, &cookie) == 0 &&
+	       cookie == m->cookie &&
+	       c->dataplane.slot_owner(c->dataplane.self, m->slot, &owner) == 0 &&
+	       owner == SB_SLOT_OWNER(l->id, m->protocol == IPPROTO_UDP);
+}
+
+static void drop_lost_members(struct core *c, struct label *l)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n_members; i++) {
+		struct member *m = &l->members[i];
+		char local[SB_ADDRESS_TEXT_MAX];
+
+		if (is_true(c, l, m)) {
+			l->members[kept++] = *m;
+			continue;
+		}
+		log_notice("label %s: socket %s %s was closed while no broker ran", l->name,
+			   sb_protocol_name(m->protocol),
+			   sb_endpoint_format(&m->address, m->port, local));
+		range_give(&c->registry->slots, m->slot, 1);
+		free(m->unit);
+	}
+	l->n_members = kept;
+}
+
+static void restore_labels(struct core *c, const struct core_saved *saved)
+{
+	struct sb_error error = { 0 };
+	struct registry *fresh;
+
+	if (!saved->labels)
+		return;
+	if (snapshot_decode(c->registry, saved->labels, saved->labels_length, &error) < 0) {
+		log_error("the saved labels and sockets cannot be used, starting without them: %s",
+			  error.message);
+		fresh = registry_new();
+		if (!fresh)
+			return;
+		registry_free(c->registry);
+		c->registry = fresh;
+		return;
+	}
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l)) {
+		drop_lost_members(c, l);
+		l->max_sockets = c->settings.max_sockets;
+	}
+}
+
+/* Stretches of slot_lists that the kernel still reads; not to be written before their groups are
+ * stored anew. */
+struct reserved {
+	struct slot_list *list; /* by group id; count 0: none */
+};
+
+static void reserve_lists(struct core *c, struct reserved *rs)
+{
+	for (uint32_t id = 0; id < SB_GROUPS_MAX; id++) {
+		struct slot_list *g = &rs->list[id];
+
+		if (c->dataplane.group_load(c->dataplane.self, id, &g->offset, &g->count, NULL) <
+			    0 ||
+		    g->count == 0)
+			continue;
+		if (range_take_at(&c->registry->lists, g->offset, g->count) < 0)
+			g->count = 0; /* nonsense: out of bounds, or two groups share it */
+	}
+}
+
+static void release_lists(struct core *c, struct reserved *rs)
+{
+	for (uint32_t id = 0; id < SB_GROUPS_MAX; id++)
+		if (rs->list[id].count)
+			range_give(&c->registry->lists, rs->list[id].offset, rs->list[id].count);
+}
+
+/* Groups of labels that nobody knows, and slots that belong to no known socket. */
+static void clear_strangers(struct core *c)
+{
+	size_t groups = 0, slots = 0;
+
+	for (uint32_t id = 0; id < SB_GROUPS_MAX; id++) {
+		uint32_t count, empty;
+
+		if (registry_get(c->registry, id / SB_GROUPS_PER_LABEL) ||
+		    c->dataplane.group_load(c->dataplane.self, id, NULL, &count, &empty) < 0 ||
+		    (count == 0 && empty == WHEN_EMPTY_DROP))
+			continue;
+		c->dataplane.group_store(c->dataplane.self, id, 0, 0, WHEN_EMPTY_DROP);
+		groups++;
+	}
+	for (uint32_t slot = 0; slot < SB_SLOTS_MAX; slot++) {
+		uint32_t owner;
+
+		if (c->dataplane.slot_owner(c->dataplane.self, slot, &owner) < 0 || owner == 0 ||
+		    range_take_at(&c->registry->slots, slot, 1) < 0)
+			continue;
+		range_give(&c->registry->slots, slot, 1);
+		c->dataplane.slot_clear(c->dataplane.self, slot);
+		slots++;
+	}
+	if (groups + slots > 0)
+		log_notice("%zu groups and %zu slots of an earlier run belonged to nobody, cleared",
+			   groups, slots);
+}
+
+/* Labels without a file; those with one were written by the configuration. */
+static int write_other_labels(struct core *c, struct sb_error *error)
+{
+	int r = 0;
+
+	for (struct label *l = registry_next(c->registry, NULL); l && r == 0;
+	     l = registry_next(c->registry, l)) {
+		struct members_change change = { 0 };
+
+		if (l->configured)
+			continue;
+		r = members_change_begin(c, &change, l);
+		if (r < 0)
+			sb_fail(error, -r, "label %s: %s", l->name, strerror(-r));
+		else
+			r = members_apply(c, &change, 1, error);
+		members_change_end(&change, 1);
+	}
+	return r;
+}
+
+static int start(struct core *c, const struct core_config *config, const struct core_saved *saved,
+		 struct sb_error *error)
+{
+	struct label *next;
+	int r;
+
+	r = core_configure(c, config, error);
+	if (r == 0)
+		r = write_other_labels(c, error);
+	if (r < 0)
+		return r;
+	clear_strangers(c);
+	for (struct label *l = registry_next(c->registry, NULL); l; l = next) {
+		next = registry_next(c->registry, l);
+		core_label_collect(c, l);
+	}
+	r = core_stage_labels(c, error);
+	if (r == 0 && saved->journal_length > 0)
+		r = replay_compact(c, error);
+	if (r < 0) {
+		c->state.rollback(c->state.self);
+		return r;
+	}
+	return c->state.commit(c->state.self, error);
+}
+
+int core_start(struct core *c, const struct core_config *config, const struct core_saved *saved,
+	       struct sb_error *error)
+{
+	struct reserved reserved;
+	int r;
+
+	c->settings = config->settings;
+	restore_labels(c, saved);
+	r = replay_rules(c, saved, error);
+	if (r < 0)
+		return r;
+	reserved.list = calloc(SB_GROUPS_MAX, sizeof(*reserved.list));
+	if (!reserved.list)
+		return sb_fail(error, ENOMEM, "out of memory");
+	reserve_lists(c, &reserved);
+	c->starting = true;
+	r = start(c, config, saved, error);
+	c->starting = false;
+	release_lists(c, &reserved);
+	free(reserved.list);
+	return r;
+}

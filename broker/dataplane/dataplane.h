@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The kernel side of the broker: the sk_lookup program, its maps, link and pins. libbpf only.
+ *
+ * Opening takes over whatever an earlier run left pinned under BPFFS (lasting maps, link, rules map
+ * of the live generation), or makes it. Freeing leaves everything pinned and running.
+ */
+#pragma once
+
+#include "broker/core/port.h"
+
+struct dataplane;
+
+struct dataplane_options {
+	const char *bpffs;	/* directory for the pins; made with mode 0700 if missing */
+	const char *netns;	/* path of the network namespace, NULL: the process's own */
+	bool rule_counters;
+};
+
+/* 0 with *RET, or a negative errno with a sentence that says what is missing (privilege, bpffs, a
+ * kernel feature, another broker's namespace) and what to do about it. No rules are published and
+ * nothing is attached by opening alone when the directory was empty: that is the first publish. */
+int dataplane_open(struct dataplane **ret, const struct dataplane_options *options,
+		   struct sb_error *error);
+void dataplane_free(struct dataplane *d);
+SB_DEFINE_CLEANUP(struct dataplane, dataplane_free)
+
+/* The port; valid as long as D. */
+struct dataplane_port dataplane_port(struct dataplane *d);

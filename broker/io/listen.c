@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "broker/io/server.h"
+
+#define LISTEN_BACKLOG 1024
+
+/* Whether somebody listens at ADDRESS: a stale socket file refuses connections. */
+static bool is_alive(const struct sockaddr_un *address)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+			   errno == EAGAIN);
+}
+
+static int clear_way(const char *path, const struct sockaddr_un *address, struct sb_error *error)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : sb_fail(error, errno, "%s: %s", path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return sb_fail(error, EEXIST, "%s is in the way and is no socket", path);
+	if (is_alive(address))
+		return sb_fail(error, EADDRINUSE, "another broker listens at %s", path);
+	return unlink(path) < 0 ? sb_fail(error, errno, "%s: %s", path, strerror(errno)) : 0;
+}
+
+int server_listen(const char *path, struct sb_error *error)
+{
+	_cleanup_close_ int fd = -1;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int r;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return sb_fail(error, ENAMETOOLONG, "%s is too long for a Unix socket", path);
+	strcpy(address.sun_path, path);
+	r = clear_way(path, &address, error);
+	if (r < 0)
+		return r;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return sb_fail(error, errno, "%s: %s", path, strerror(errno));
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return sb_fail(error, errno, "%s: %s", path, strerror(errno));
+	if (chmod(path, 0666) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+		return sb_fail(error, errno, "%s: %s", path, strerror(errno));
+	return TAKE_FD(fd);
+}

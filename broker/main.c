@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "broker/base/log.h"
+#include "broker/broker.h"
+
+/* Exit codes, as in sockbrokerd(8). */
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+};
+
+/* A request may carry 253 fds, and a thousand clients may be connected. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int run(const struct options *options)
+{
+	_cleanup_(broker_freep) struct broker *b = NULL;
+	struct config *config = NULL;
+	struct sb_error error = { 0 };
+
+	if (broker_read_config(options->config, &config) < 0)
+		return EXIT_FAILED;
+	if (options->check_config) {
+		printf("%s: %zu label files, %zu rules, no error\n", options->config,
+		       config->n_labels, config->n_rules);
+		config_free(config);
+		return EXIT_DONE;
+	}
+	if (broker_new(&b, options, config, &error) < 0) {
+		log_error("%s", error.message);
+		return EXIT_FAILED;
+	}
+	return broker_run(b) < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct sb_error error = { 0 };
+
+	if (options_parse(argc, argv, &options, &error) < 0) {
+		fprintf(stderr, "sockbrokerd: %s\nTry sockbrokerd --help.\n", error.message);
+		return EXIT_USAGE;
+	}
+	if (options.help) {
+		fputs(options_help, stdout);
+		return EXIT_DONE;
+	}
+	if (options.version) {
+		printf("sockbrokerd %s\n", SOCKBROKER_VERSION);
+		return EXIT_DONE;
+	}
+	log_setup(options.log_level);
+	signal(SIGPIPE, SIG_IGN);
+	umask(0077);
+	raise_fd_limit();
+	return run(&options);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/model/label.h"
+
+#include <string.h>
+
+const char *when_empty_name(enum when_empty w)
+{
+	return w == WHEN_EMPTY_PASS ? "pass" : "drop";
+}
+
+struct label *label_new(const char *name)
+{
+	struct label *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	strncpy(l->name, name, SB_LABEL_MAX);
+	l->max_sockets = LABEL_SOCKETS_DEFAULT;
+	return l;
+}
+
+void members_free(struct member *members, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(members[i].unit);
+	free(members);
+}
+
+void label_free(struct label *l)
+{
+	if (!l)
+		return;
+	members_free(l->members, l->n_members);
+	policy_clear(&l->policy);
+	free(l->description);
+	free(l);
+}
+
+size_t label_rules(const struct label *l)
+{
+	return l->n_rules[0][0] + l->n_rules[0][1] + l->n_rules[1][0] + l->n_rules[1][1];
+}
+
+bool member_in_group(const struct member *m, unsigned kind)
+{
+	if ((m->protocol == IPPROTO_UDP) != !!(kind & SB_GROUP_UDP))
+		return false;
+	switch (kind & ~(unsigned)SB_GROUP_UDP) {
+	case SB_GROUP_V4:
+		return m->address.family == AF_INET;
+	case SB_GROUP_V6:
+		return m->address.family == AF_INET6;
+	case SB_GROUP_DUAL:
+		return m->address.family == AF_INET6 && m->dual;
+	default:
+		return false;
+	}
+}
+
+bool member_same_kind(const struct member *a, const struct member *b)
+{
+	return a->protocol == b->protocol && a->address.family == b->address.family;
+}
+
+size_t members_group_slots(const struct member *members, size_t n, unsigned kind, uint32_t *slots)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < n && found < SB_GROUP_SLOTS_MAX; i++)
+		if (member_in_group(&members[i], kind))
+			slots[found++] = members[i].slot;
+	return found;
+}

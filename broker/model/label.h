@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A label: the name of a service, the sockets that were handed in under it, and the groups that
+ * packets meet. Pure data; core/members changes it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/sockbroker-abi.h"
+#include "broker/model/policy.h"
+#include "protocol/address.h"
+#include "protocol/label.h"
+
+#define LABEL_SOCKETS_DEFAULT 64 /* MaxSockets= when nobody says */
+
+enum when_empty {
+	WHEN_EMPTY_DROP = SB_EMPTY_DROP,
+	WHEN_EMPTY_PASS = SB_EMPTY_PASS,
+};
+
+const char *when_empty_name(enum when_empty w);
+
+/* A registered socket. The broker holds no fd of it: it lives as long as its service does. */
+struct member {
+	uint64_t cookie; /* SO_COOKIE */
+	uint32_t slot;
+	struct sb_address address;
+	uint16_t port;
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	bool dual;        /* IPv6, takes IPv4 packets too */
+	bool reuseport;
+	pid_t pid; /* the registrant */
+	uid_t uid;
+	gid_t gid;
+	char *unit;     /* owned; NULL: none */
+	uint64_t since; /* seconds since the epoch */
+};
+
+/* What slot_lists holds for one group. */
+struct slot_list {
+	uint32_t offset, count;
+};
+
+struct label {
+	uint32_t id;
+	char name[SB_LABEL_MAX + 1];
+
+	bool configured; /* has a file; the next four are its */
+	char *description;
+	struct policy policy;
+	unsigned max_sockets;
+	enum when_empty when_empty;
+
+	struct member *members; /* owned, with their units */
+	size_t n_members;
+	struct slot_list groups[SB_GROUPS_PER_LABEL];
+
+	size_t n_rules[2][2]; /* [IPv6][UDP] */
+};
+
+struct label *label_new(const char *name);
+void label_free(struct label *l);
+SB_DEFINE_CLEANUP(struct label, label_free)
+
+size_t label_rules(const struct label *l);
+
+void members_free(struct member *members, size_t n);
+
+/* Whether M takes packets of group KIND (SB_GROUP_V4 and so on, with SB_GROUP_UDP). */
+bool member_in_group(const struct member *m, unsigned kind);
+
+/* Whether A and B answer for the same protocol and socket family: what --replace replaces. */
+bool member_same_kind(const struct member *a, const struct member *b);
+
+/* The slots of group KIND among MEMBERS, into SLOTS (SB_GROUP_SLOTS_MAX); how many. */
+size_t members_group_slots(const struct member *members, size_t n, unsigned kind, uint32_t *slots);

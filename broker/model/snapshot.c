@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/model/snapshot.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <string.h>
+
+static void encode_member(const struct label *l, const struct member *m, struct sb_text *text)
+{
+	char address[SB_ADDRESS_TEXT_MAX];
+
+	sb_record_begin(text, "socket");
+	sb_record_add(text, "label", "%s", l->name);
+	sb_record_add(text, "protocol", "%s", sb_protocol_name(m->protocol));
+	sb_record_add(text, "family", "%s", sb_family_name(m->address.family));
+	sb_record_add(text, "address", "%s", sb_address_format(&m->address, address));
+	sb_record_add(text, "port", "%u", m->port);
+	sb_record_add(text, "cookie", "%" PRIu64, m->cookie);
+	sb_record_add(text, "slot", "%" PRIu32, m->slot);
+	sb_record_add(text, "dual", "%d", m->dual);
+	sb_record_add(text, "reuseport", "%d", m->reuseport);
+	sb_record_add(text, "pid", "%d", (int)m->pid);
+	sb_record_add(text, "uid", "%u", (unsigned)m->uid);
+	sb_record_add(text, "gid", "%u", (unsigned)m->gid);
+	if (m->unit)
+		sb_record_add(text, "unit", "%s", m->unit);
+	sb_record_add(text, "since", "%" PRIu64, m->since);
+	sb_record_end(text);
+}
+
+void snapshot_encode(const struct registry *r, struct sb_text *text)
+{
+	sb_record_begin(text, "sockbroker-state");
+	sb_record_add(text, "version", "%d", SNAPSHOT_VERSION);
+	sb_record_end(text);
+	for (struct label *l = registry_next(r, NULL); l; l = registry_next(r, l)) {
+		sb_record_begin(text, "label");
+		sb_record_add(text, "name", "%s", l->name);
+		sb_record_add(text, "id", "%" PRIu32, l->id);
+		sb_record_end(text);
+		for (size_t i = 0; i < l->n_members; i++)
+			encode_member(l, &l->members[i], text);
+	}
+	/* A file that was cut short lacks it. */
+	sb_record_begin(text, "end");
+	sb_record_end(text);
+}
+
+static int number(const struct sb_record *rec, const char *key, uint64_t max, uint64_t *ret,
+		  struct sb_error *error)
+{
+	const char *s = sb_record_get(rec, key);
+	unsigned long long value;
+	char *end;
+
+	if (!s || s[0] < '0' || s[0] > '9')
+		return sb_fail(error, EPROTO, "a %s lacks the number %s", rec->type, key);
+	errno = 0;
+	value = strtoull(s, &end, 10);
+	if (errno || *end || value > max)
+		return sb_fail(error, EPROTO, "%s=%s of a %s is out of bounds", key, s, rec->type);
+	*ret = value;
+	return 0;
+}
+
+static int decode_version(const struct sb_record *rec, struct sb_error *error)
+{
+	uint64_t version;
+	int r;
+
+	if (strcmp(rec->type, "sockbroker-state") != 0)
+		return sb_fail(error, EPROTO, "not a state file of sockbroker");
+	r = number(rec, "version", UINT32_MAX, &version, error);
+	if (r < 0)
+		return r;
+	if (version != SNAPSHOT_VERSION)
+		return sb_fail(error, EOPNOTSUPP,
+			       "its format is version %" PRIu64 ", this broker knows %d", version,
+			       SNAPSHOT_VERSION);
+	return 0;
+}
+
+static int decode_label(struct registry *r, const struct sb_record *rec, struct sb_error *error)
+{
+	const char *name = sb_record_get(rec, "name");
+	struct label *l;
+	uint64_t id;
+	int k;
+
+	if (!name || sb_label_check(name, error) < 0 || registry_find(r, name))
+		return sb_fail(error, EPROTO, "a label has no valid name of its own");
+	k = number(rec, "id", SB_LABELS_MAX - 1, &id, error);
+	if (k < 0)
+		return k;
+	k = registry_add(r, name, (int64_t)id, &l);
+	if (k == -EBUSY)
+		return sb_fail(error, EPROTO, "label %s has the id of another one", name);
+	return k < 0 ? sb_fail(error, -k, "label %s: %s", name, strerror(-k)) : 0;
+}
+
+static int decode_numbers(struct member *m, const struct sb_record *rec, struct sb_error *error)
+{
+	uint64_t port, slot, dual, reuseport, pid, uid, gid;
+	int r;
+
+	if ((r = number(rec, "port", UINT16_MAX, &port, error)) < 0 ||
+	    (r = number(rec, "cookie", UINT64_MAX, &m->cookie, error)) < 0 ||
+	    (r = number(rec, "slot", SB_SLOTS_MAX - 1, &slot, error)) < 0 ||
+	    (r = number(rec, "dual", 1, &dual, error)) < 0 ||
+	    (r = number(rec, "reuseport", 1, &reuseport, error)) < 0 ||
+	    (r = number(rec, "pid", INT32_MAX, &pid, error)) < 0 ||
+	    (r = number(rec, "uid", UINT32_MAX, &uid, error)) < 0 ||
+	    (r = number(rec, "gid", UINT32_MAX, &gid, error)) < 0 ||
+	    (r = number(rec, "since", UINT64_MAX, &m->since, error)) < 0)
+		return r;
+	m->port = (uint16_t)port;
+	m->slot = (uint32_t)slot;
+	m->dual = dual;
+	m->reuseport = reuseport;
+	m->pid = (pid_t)pid;
+	m->uid = (uid_t)uid;
+	m->gid = (gid_t)gid;
+	return 0;
+}
+
+/* The text form refuses IPv4-mapped addresses, which a socket may well be bound to. */
+static int decode_address(struct member *m, const struct sb_record *rec, struct sb_error *error)
+{
+	const char *family = sb_record_get(rec, "family"), *text = sb_record_get(rec, "address");
+
+	if (!family || !text)
+		return sb_fail(error, EPROTO, "a socket has no address");
+	m->address.family = strcmp(family, "ipv4") == 0 ? AF_INET : AF_INET6;
+	if (inet_pton(m->address.family, text, m->address.bytes) != 1)
+		return sb_fail(error, EPROTO, "address=%s of a socket is none", text);
+	return 0;
+}
+
+static int decode_member(struct registry *r, const struct sb_record *rec, struct sb_error *error)
+{
+	const char *name = sb_record_get(rec, "label"), *unit = sb_record_get(rec, "unit");
+	const char *protocol = sb_record_get(rec, "protocol");
+	struct label *l = name ? registry_find(r, name) : NULL;
+	struct member m = { 0 }, *bigger;
+	int k;
+
+	if (!l || !protocol)
+		return sb_fail(error, EPROTO, "a socket lacks its label or protocol");
+	m.protocol = strcmp(protocol, "udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
+	k = decode_address(&m, rec, error);
+	if (k < 0)
+		return k;
+	k = decode_numbers(&m, rec, error);
+	if (k < 0)
+		return k;
+	bigger = reallocarray(l->members, l->n_members + 1, sizeof(*bigger));
+	if (!bigger)
+		return sb_fail(error, ENOMEM, "out of memory");
+	l->members = bigger;
+	if (range_take_at(&r->slots, m.slot, 1) < 0)
+		return sb_fail(error, EPROTO, "slot %" PRIu32 " holds two sockets", m.slot);
+	if (unit && strlen(unit) < POLICY_UNIT_MAX)
+		m.unit = strdup(unit);
+	l->members[l->n_members++] = m;
+	return 0;
+}
+
+int snapshot_decode(struct registry *r, char *data, size_t length, struct sb_error *error)
+{
+	char *cursor = data;
+	struct sb_record rec;
+	int k;
+
+	k = sb_record_next(&cursor, data + length, &rec, error);
+	if (k == 0)
+		return sb_fail(error, EPROTO, "the file is empty");
+	if (k > 0)
+		k = decode_version(&rec, error);
+	while (k >= 0) {
+		k = sb_record_next(&cursor, data + length, &rec, error);
+		if (k == 0)
+			return sb_fail(error, EPROTO, "the file is cut short");
+		if (k < 0)
+			break;
+		if (!strcmp(rec.type, "end"))
+			return 0;
+		if (!strcmp(rec.type, "label"))
+			k = decode_label(r, &rec, error);
+		else if (!strcmp(rec.type, "socket"))
+			k = decode_member(r, &rec, error);
+		else
+			k = sb_fail(error, EPROTO, "unknown record %s", rec.type);
+	}
+	return k;
+}
