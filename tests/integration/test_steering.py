@@ -460,7 +460,7 @@ class Tcp(Common, BrokerTest):
         self.steer('a', '192.0.2.0/24', '80')
         listener.shutdown(socket.SHUT_RDWR)
         self.assertReaches(REFUSED, '192.0.2.1', 80)
-        self.assertGreaterEqual(int(self.group('a')['dead_slots']), 1)
+        self.assertGreaterEqual(int(self.group('a')['err_state']), 1)
         listener.listen(8)
         self.assertReaches('a', '192.0.2.1', 80)
 
