@@ -107,7 +107,7 @@ def check_sizes(_root, path, lines):
 def check_licence(_root, path, lines):
     if not path.endswith(SOURCES) and path not in SCRIPTS:
         return
-    wanted = BPF_LICENCE if path.startswith('bpf/') and path.endswith(('.c', '.h')) else LICENCE
+    wanted = BPF_LICENCE if path.startswith('bpf/') else LICENCE
     if not any(wanted in line for line in lines[:3]):
         yield 1, 'the first lines do not say ' + wanted
 
