@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "broker/broker.h"
 
-#include <fcntl.h>
-#include <grp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/core/core.h"
 #include "broker/core-config.h"
 #include "broker/dataplane/dataplane.h"
+#include "broker/host/host.h"
 #include "broker/io/loop.h"
 #include "broker/io/server.h"
 #include "broker/state/state.h"
@@ -25,7 +22,7 @@
 
 struct broker {
 	struct options options;
-	uint64_t netns_cookie;
+	struct host *host;
 	struct state *state;
 	struct dataplane *dataplane;
 	struct core *core;
@@ -33,51 +30,6 @@ struct broker {
 	struct server *server;
 	struct listen_fds passed;
 };
-
-/* -- the host port -------------------------------------------------------------------------- */
-
-static int host_inspect(void *self, int fd, struct socket_facts *ret)
-{
-	return socket_facts_read(fd, ret);
-}
-
-static int host_unit(void *self, pid_t pid, int pidfd, char *buf, size_t size)
-{
-	return unit_of_process(pid, pidfd, buf, size);
-}
-
-static uint64_t host_now(void *self)
-{
-	return clock_realtime();
-}
-
-static uint64_t host_netns_cookie(void *self)
-{
-	const struct broker *b = self;
-
-	return b->netns_cookie;
-}
-
-/* The cookie of a namespace is asked of a socket that was made in it. */
-static int read_netns_cookie(struct broker *b, struct sb_error *error)
-{
-	_cleanup_close_ int own = -1, other = -1;
-
-	if (!b->options.netns) {
-		b->netns_cookie = socket_facts_own_netns();
-		return 0;
-	}
-	own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	other = open(b->options.netns, O_RDONLY | O_CLOEXEC);
-	if (own < 0 || other < 0 || setns(other, CLONE_NEWNET) < 0)
-		return sb_fail(error, errno, "network namespace %s cannot be entered: %s",
-			       b->options.netns, strerror(errno));
-	b->netns_cookie = socket_facts_own_netns();
-	if (setns(own, CLONE_NEWNET) < 0)
-		return sb_fail(error, errno, "the own network namespace cannot be entered: %s",
-			       strerror(errno));
-	return 0;
-}
 
 /* -- configuration ---------------------------------------------------------------------------- */
 
@@ -194,13 +146,7 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 	_cleanup_(core_config_clear) struct core_config_storage storage = { 0 };
 	struct dataplane_port dataplane = dataplane_port(b->dataplane);
 	struct state_port state = state_port(b->state);
-	struct host_port host = {
-		.self = b,
-		.inspect = host_inspect,
-		.unit = host_unit,
-		.now = host_now,
-		.netns_cookie = host_netns_cookie,
-	};
+	struct host_port host = host_port(b->host);
 	struct core_saved what = {
 		.labels = saved->labels,
 		.labels_length = saved->labels_length,
@@ -253,7 +199,7 @@ int broker_new(struct broker **ret, const struct options *options, struct config
 	dataplane.rule_counters = config->broker.rule_counters;
 	r = listen_fds_take(&b->passed, error);
 	if (r == 0)
-		r = read_netns_cookie(b, error);
+		r = host_open(&b->host, options->netns, unit_of_process, error);
 	if (r == 0)
 		r = state_open(options->state, &b->state, &saved, error);
 	if (r == 0)
@@ -290,6 +236,7 @@ void broker_free(struct broker *b)
 	core_free(b->core);
 	dataplane_free(b->dataplane);
 	state_free(b->state);
+	host_free(b->host);
 	listen_fds_clear(&b->passed);
 	free(b);
 }

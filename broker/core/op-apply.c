@@ -6,6 +6,7 @@
 
 #include "broker/base/log.h"
 #include "broker/core/core-internal.h"
+#include "broker/core/guard.h"
 #include "broker/core/replace.h"
 #include "protocol/wire-io.h"
 
@@ -63,8 +64,9 @@ static int apply_text(struct core *c, const struct mapping *text, struct parsed_
 		      bool dry_run, struct reply *reply, struct sb_error *error)
 {
 	_cleanup_(ruleset_freep) struct ruleset *next = NULL;
+	_cleanup_(guard_freep) struct guard *guard = guard_new(c);
 	struct rule a, b;
-	struct difference diff = { .text = &reply->table };
+	struct difference diff = { .text = &reply->table, .guard = guard };
 	int r;
 
 	r = rules_parse(c, text->data, text->length, parsed, error);
@@ -89,6 +91,8 @@ static int apply_text(struct core *c, const struct mapping *text, struct parsed_
 	sb_writer_add(&reply->writer, "REMOVED", "%zu", diff.removed);
 	sb_writer_add(&reply->writer, "MOVED", "%zu", diff.moved);
 	sb_writer_add(&reply->writer, "UNCHANGED", "%zu", diff.unchanged);
+	if (guard)
+		guard_report(guard, reply);
 	if (!dry_run)
 		log_info("rules replaced: %zu added, %zu removed, %zu moved, %zu unchanged",
 			 diff.added, diff.removed, diff.moved, diff.unchanged);

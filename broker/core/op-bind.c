@@ -4,6 +4,7 @@
 
 #include "broker/base/log.h"
 #include "broker/core/core-internal.h"
+#include "broker/core/guard.h"
 
 #define EDITS_MAX (SB_PORT_LIST_MAX * 2)
 
@@ -92,6 +93,17 @@ static int bind_rules(struct core *c, const struct sb_rule_line *line, struct la
 	return rules_edit(c, &line->prefix, e->list, e->n, created, error);
 }
 
+static void warn_taken(struct core *c, const struct edits *e, struct reply *reply)
+{
+	_cleanup_(guard_freep) struct guard *guard = e->n ? guard_new(c) : NULL;
+
+	if (!guard)
+		return;
+	for (size_t i = 0; i < e->n; i++)
+		guard_look(guard, &e->list[i].rule);
+	guard_report(guard, reply);
+}
+
 int op_bind(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)
 {
 	_cleanup_free_ struct edits *e = calloc(1, sizeof(*e));
@@ -126,6 +138,7 @@ int op_bind(struct core *c, struct request *rq, struct reply *reply, struct sb_e
 	sb_writer_add(&reply->writer, "ADDED", "%zu", e->added);
 	sb_writer_add(&reply->writer, "MOVED", "%zu", e->moved);
 	sb_writer_add(&reply->writer, "UNCHANGED", "%zu", e->unchanged);
+	warn_taken(c, e, reply);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/types.h>
 
 #include "bpf/sockbroker-abi.h"
@@ -118,6 +119,31 @@ struct state_port {
 	void (*rollback)(void *self);
 };
 
+/* A socket in the steered namespace that waits for traffic by itself. */
+struct local_listener {
+	struct sb_address address; /* all zero: any */
+	uint16_t port;
+	uint8_t protocol; /* IPPROTO_TCP: listening, IPPROTO_UDP: bound and unconnected */
+	bool dual;        /* IPv6, takes IPv4 too */
+	uint64_t cookie;
+};
+
+/* What rules could take traffic from. Arrays owned by whoever asked. */
+struct surroundings {
+	struct local_listener *listeners;
+	size_t n_listeners;
+	struct sb_address *addresses; /* of the interfaces */
+	size_t n_addresses;
+	struct sb_ports ephemeral; /* net.ipv4.ip_local_port_range */
+};
+
+static inline void surroundings_clear(struct surroundings *s)
+{
+	free(s->listeners);
+	free(s->addresses);
+	*s = (struct surroundings){ 0 };
+}
+
 /* The process's surroundings. */
 struct host_port {
 	void *self;
@@ -127,4 +153,6 @@ struct host_port {
 	int (*unit)(void *self, pid_t pid, int pidfd, char *buf, size_t size);
 	uint64_t (*now)(void *self);          /* seconds since the epoch */
 	uint64_t (*netns_cookie)(void *self); /* of the steered namespace; 0: unknown */
+	/* Looks at the steered namespace. RET is zeroed by the caller. */
+	int (*surroundings)(void *self, struct surroundings *ret);
 };

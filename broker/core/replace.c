@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/core/guard.h"
 
 int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ruleset **ret,
 			  struct rule *a, struct rule *b, struct sb_error *error)
@@ -111,9 +112,13 @@ void difference_compute(const struct core *c, const struct ruleset *before,
 			add_row(c, d, "removed", old, NULL);
 		} else if (order > 0) {
 			d->added++;
+			if (d->guard)
+				guard_look(d->guard, new);
 			add_row(c, d, "added", new, NULL);
 		} else if (old->label != new->label) {
 			d->moved++;
+			if (d->guard)
+				guard_look(d->guard, new);
 			add_row(c, d, "moved", new, old);
 		} else {
 			d->unchanged++;

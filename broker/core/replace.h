@@ -21,8 +21,11 @@ int replace_rules(struct core *c, struct ruleset **next, const char *text, size_
 
 #define DIFFERENCE_ROWS_MAX 1000
 
+struct guard;
+
 struct difference {
 	struct sb_text *text; /* records added, removed, moved; NULL: only count */
+	struct guard *guard;  /* looks at what is added or moved; NULL: nobody does */
 	size_t rows;
 	size_t added, removed, moved, unchanged;
 };

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/host/host.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/base/clock.h"
+#include "broker/host/listeners.h"
+#include "broker/host/netlink.h"
+
+struct host {
+	int (*unit)(pid_t pid, int pidfd, char *buf, size_t size);
+	uint64_t netns_cookie;
+	/* All three belong to the steered namespace, wherever the process is. */
+	int diag, route, port_range;
+};
+
+static int inspect(void *self, int fd, struct socket_facts *ret)
+{
+	return socket_facts_read(fd, ret);
+}
+
+static int unit(void *self, pid_t pid, int pidfd, char *buf, size_t size)
+{
+	const struct host *h = self;
+
+	return h->unit(pid, pidfd, buf, size);
+}
+
+static uint64_t now(void *self)
+{
+	return clock_realtime();
+}
+
+static uint64_t netns_cookie(void *self)
+{
+	const struct host *h = self;
+
+	return h->netns_cookie;
+}
+
+static int read_port_range(const struct host *h, struct sb_ports *ret)
+{
+	char text[64];
+	unsigned first, last;
+	ssize_t n = pread(h->port_range, text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	if (sscanf(text, "%u %u", &first, &last) != 2 || first > last || last > UINT16_MAX)
+		return -EPROTO;
+	*ret = (struct sb_ports){ (uint16_t)first, (uint16_t)last };
+	return 0;
+}
+
+static int surroundings(void *self, struct surroundings *ret)
+{
+	const struct host *h = self;
+	int r = listeners_read(h->diag, &ret->listeners, &ret->n_listeners);
+
+	if (r == 0)
+		r = addresses_read(h->route, &ret->addresses, &ret->n_addresses);
+	return r == 0 ? read_port_range(h, &ret->ephemeral) : r;
+}
+
+/* What has to be opened inside the namespace. */
+static int look_around(struct host *h)
+{
+	h->netns_cookie = socket_facts_own_netns();
+	h->diag = netlink_open(NETLINK_SOCK_DIAG);
+	if (h->diag < 0)
+		return h->diag;
+	h->route = netlink_open(NETLINK_ROUTE);
+	if (h->route < 0)
+		return h->route;
+	/* /proc/sys/net shows the namespace of whoever opens it. */
+	h->port_range = open("/proc/sys/net/ipv4/ip_local_port_range", O_RDONLY | O_CLOEXEC);
+	return h->port_range < 0 ? -errno : 0;
+}
+
+static int look_around_in(struct host *h, const char *netns, struct sb_error *error)
+{
+	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int other = open(netns, O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (own < 0 || other < 0 || setns(other, CLONE_NEWNET) < 0)
+		return sb_fail(error, errno, "network namespace %s cannot be entered: %s", netns,
+			       strerror(errno));
+	r = look_around(h);
+	if (setns(own, CLONE_NEWNET) < 0)
+		return sb_fail(error, errno, "the own network namespace cannot be entered: %s",
+			       strerror(errno));
+	return r;
+}
+
+int host_open(struct host **ret, const char *netns,
+	      int (*unit_of)(pid_t pid, int pidfd, char *buf, size_t size), struct sb_error *error)
+{
+	_cleanup_(host_freep) struct host *h = calloc(1, sizeof(*h));
+	int r;
+
+	if (!h)
+		return sb_fail(error, ENOMEM, "out of memory");
+	h->unit = unit_of;
+	h->diag = h->route = h->port_range = -1;
+	r = netns ? look_around_in(h, netns, error) : look_around(h);
+	if (r < 0)
+		return error->code ? r
+				   : sb_fail(error, -r, "the network namespace cannot be read: %s",
+					     strerror(-r));
+	*ret = TAKE_PTR(h);
+	return 0;
+}
+
+void host_free(struct host *h)
+{
+	if (!h)
+		return;
+	sb_close(h->diag);
+	sb_close(h->route);
+	sb_close(h->port_range);
+	free(h);
+}
+
+struct host_port host_port(struct host *h)
+{
+	return (struct host_port){
+		.self = h,
+		.inspect = inspect,
+		.unit = unit,
+		.now = now,
+		.netns_cookie = netns_cookie,
+		.surroundings = surroundings,
+	};
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The host port: facts about sockets, the steered network namespace, and the time. */
+#pragma once
+
+#include "broker/core/port.h"
+
+struct host;
+
+/* NETNS: path of the steered network namespace, NULL for the process's own. It is entered for a
+ * moment, so this comes before anything that depends on the namespace. UNIT answers for
+ * host_port::unit. 0 or a negative errno with a sentence. */
+int host_open(struct host **ret, const char *netns,
+	      int (*unit)(pid_t pid, int pidfd, char *buf, size_t size), struct sb_error *error);
+void host_free(struct host *h);
+SB_DEFINE_CLEANUP(struct host, host_free)
+
+/* The port; valid as long as H. */
+struct host_port host_port(struct host *h);
