@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "broker/model/compile-trie.h"
 
-static unsigned min3(unsigned a, unsigned b, unsigned c)
-{
-	unsigned m = a < b ? a : b;
-
-	return m < c ? m : c;
-}
-
 /*
  * Trie order is that of strings of bits, where a string comes before those it begins: so what the
- * first and the last have in common, all have.
+ * first and the last have in common, all have, and the last is no shorter than that.
  */
 static unsigned common_bits(const struct trie_prefix *p, size_t n)
 {
-	const struct trie_prefix *last = &p[n - 1];
+	unsigned common = key_common(p->key, p[n - 1].key);
 
-	return min3(p->length, last->length, key_common(p->key, last->key));
+	return p->length < common ? p->length : common;
 }
 
 static bool ends_in_node(const struct trie_prefix *p, const struct node *n)
@@ -30,13 +23,13 @@ static unsigned prefix_bit(const struct trie_prefix *p, const struct node *n)
 }
 
 /* How many of the prefixes, the first of which is longer than the node reaches, lie below the same
- * child: they follow one another. */
+ * child: they follow one another, and what ends in the node came before. */
 static size_t child_span(const struct trie_prefix *p, size_t n, const struct node *node)
 {
 	unsigned index = key_index(p->key, node->pos);
 	size_t i = 1;
 
-	while (i < n && !ends_in_node(&p[i], node) && key_index(p[i].key, node->pos) == index)
+	while (i < n && key_index(p[i].key, node->pos) == index)
 		i++;
 	return i;
 }
