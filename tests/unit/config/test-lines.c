@@ -51,6 +51,9 @@ static const struct lines_case cases[] = {
 	{ "[Label]]\n", F ":1: a section is written [Label], with nothing behind it\n" },
 	{ "MaxSockets=1\n[Label]\n", F ":1: MaxSockets= stands above the first [Label]\n" },
 
+	/* Lines that count although there is nothing in them. */
+	{ "\n \n# x\n[Label]\n\nFoo=1", F ":6: Foo= is not known\n" },
+
 	/* Sections. */
 	{ "[Broker]\nMaxRules=3\nNonsense=1\n",
 	  F ":1: section [Broker] is not known; this file has [Label] only\n" },
