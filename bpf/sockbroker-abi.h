@@ -100,7 +100,7 @@ struct sb_group_counters {
  *     then    __u32 references: one for each bit in children, in order, then one for each bit in
  *             internal, in order
  * All POS bits are compared, so levels with a single child may be left out (path compression). A
- * child reference may be an entry directly when just one prefix lies below it.
+ * child reference, or a root, is an entry directly when just one prefix lies below it.
  *
  * entry: the port intervals of one prefix.
  *     v4: word 0  address (host order) << 32 | prefix length;  word 1: counts
