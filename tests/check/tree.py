@@ -28,6 +28,7 @@ LAYERS = {
     'broker/io/': ('broker/io/', 'broker/core/request.h', PORT, MODEL, BASE, PROTOCOL),
     'broker/state/': ('broker/state/', PORT, MODEL, BASE, PROTOCOL),
     'broker/dataplane/': ('broker/dataplane/', PORT, MODEL, BASE, PROTOCOL, 'bpf/'),
+    'broker/host/': ('broker/host/', PORT, MODEL, BASE, PROTOCOL),
     'broker/systemd/': ('broker/systemd/', PORT, BASE, PROTOCOL),
     'broker/config/': ('broker/config/', PORT, MODEL, BASE, PROTOCOL, ABI),
     'broker/': ('broker/', PROTOCOL),  # main.c, broker.c: they know all
