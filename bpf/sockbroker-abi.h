@@ -126,6 +126,8 @@ struct sb_rules_header {
 #define SB_DIRECT_WORD(v6) (SB_RULES_HEADER_WORDS + ((v6) ? SB_DIRECT_SIZE / 2 : 0))
 #define SB_RULES_FIRST_BLOCK (SB_RULES_HEADER_WORDS + SB_DIRECT_SIZE)
 #define SB_RULES_BYTES(words) ((__u64)(words)*8)
+/* The verifier's limit of a variable offset (BPF_MAX_VAR_OFF). */
+#define SB_RULES_BYTES_MAX ((__u64)1 << 29)
 
 #define SB_REF_ENTRY 0x80000000U
 #define SB_REF_OFFSET(ref) ((ref) & 0x7fffffffU)
