@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The parts of the dataplane, for each other:
+ *     privilege   why the kernel refuses, as a sentence
+ *     pins        the directory and the names in it
+ *     maps        the lasting maps, their slots, groups and counters
+ *     generation  a rules map and the program bound to it
+ *     link        what is attached to the namespace, and taking it over
+ *     ask         what the kernel says: test runs, other programs
+ */
+#pragma once
+
+#include <limits.h>
+
+#include "broker/dataplane/dataplane.h"
+#include "broker/model/compile.h"
+
+/* Names in the pin directory. *_NEW are there only while a generation is being switched in. */
+#define PIN_LINK "link"
+#define PIN_RULES "rules"
+#define PIN_PROGRAM "prog"
+#define PIN_RULES_NEW "rules.new"
+#define PIN_PROGRAM_NEW "prog.new"
+
+enum map_id {
+	MAP_SOCKMAP,
+	MAP_GROUPS,
+	MAP_SLOT_LISTS,
+	MAP_SLOT_OWNERS,
+	MAP_COUNTERS,
+	MAP_COUNT,
+};
+
+/* A rules map and the program that walks it. All zero and -1: none. */
+struct generation {
+	int map, program; /* fds, owned; -1: none */
+	uint32_t map_id, program_id;
+	uint64_t number;
+	struct tables tables; /* words: the map's memory, mapped; NULL: not ours to edit */
+};
+
+struct dataplane {
+	char directory[PATH_MAX];
+	int lock; /* the directory, held with flock */
+	int netns;
+	uint64_t netns_inode;
+	bool has_ifindex; /* the kernel's ctx->ingress_ifindex */
+	bool took_over;
+	bool unloaded;
+	int maps[MAP_COUNT];
+	void *memory[MAP_COUNT]; /* of mappable ones, else NULL */
+	int n_cpus;
+	int link; /* -1: nothing attached */
+	uint32_t link_id;
+	struct generation live;
+};
+
+/* privilege.c */
+
+/* A sentence for ERROR (positive) of WHAT ("creating the map groups"), with the capabilities that
+ * are missing and libbpf's last words. Returns -ERROR. */
+int explain_refusal(struct sb_error *error, int code, const char *what, ...) _printf_(3, 4);
+/* Finds out whether the kernel has sk_lookup programs and what they may read. */
+int probe_kernel(struct dataplane *d, struct sb_error *error);
+/* From here on libbpf's warnings are kept for explain_refusal instead of being printed. */
+void collect_libbpf_log(void);
+
+/* pins.c */
+
+/* Makes or checks the directory and locks it. */
+int pins_open(struct dataplane *d, const char *path, struct sb_error *error);
+/* DIRECTORY/NAME into BUF, which is returned. */
+const char *pin_path(const struct dataplane *d, const char *name, char buf[static PATH_MAX]);
+
+enum object_kind {
+	OBJECT_MAP,
+	OBJECT_PROGRAM,
+	OBJECT_LINK,
+};
+
+/* The fd of the object pinned as NAME; -ENOENT without a sentence; -EEXIST with one when something
+ * of another kind stands there. */
+int pin_get(const struct dataplane *d, const char *name, enum object_kind kind,
+	    struct sb_error *error);
+int pin_set(const struct dataplane *d, const char *name, int fd, struct sb_error *error);
+int pin_rename(const struct dataplane *d, const char *from, const char *to, struct sb_error *error);
+/* An absent one is fine. */
+int pin_remove(const struct dataplane *d, const char *name, struct sb_error *error);
+
+/* maps.c */
+
+/* Takes over the pinned lasting maps, makes those that are missing. *COMPLETE: all were there. */
+int maps_open(struct dataplane *d, bool *complete, struct sb_error *error);
+void maps_close(struct dataplane *d);
+const char *map_name(enum map_id id);
+
+/* slots.c: the functions of struct dataplane_port. */
+int slot_store(void *self, uint32_t slot, uint32_t owner, int fd);
+int slot_clear(void *self, uint32_t slot);
+int slot_cookie(void *self, uint32_t slot, uint64_t *ret);
+int slot_owner(void *self, uint32_t slot, uint32_t *ret);
+int list_store(void *self, uint32_t offset, const uint32_t *slots, size_t n);
+int group_store(void *self, uint32_t group, uint32_t offset, uint32_t count, uint32_t empty);
+int counters_read(void *self, uint32_t group, struct sb_group_counters *ret);
+int counters_reset(void *self, uint32_t group);
+
+/* generation.c */
+
+#define GENERATION_NONE ((struct generation){ .map = -1, .program = -1 })
+void generation_close(struct generation *g);
+/* Compiles RULES into a map of its own and loads a program for it: nothing is pinned or attached.
+ */
+int generation_build(struct dataplane *d, const struct ruleset *rules, uint64_t number,
+		     struct generation *ret, struct sb_error *error);
+/* The number in a pinned rules map, or 0 when that is no rules map of ours. */
+uint64_t generation_number(int map);
+int edit_live(void *self, const struct ruleset *rules, const struct sb_prefix *prefix,
+	      struct sb_error *error);
+
+/* link.c */
+
+/* Takes over the pinned link and what it runs, and finishes or clears away a switch that a crash
+ * interrupted. */
+int link_open(struct dataplane *d, struct sb_error *error);
+int publish(void *self, const struct ruleset *rules, struct sb_error *error);
+int unload(void *self, struct sb_error *error);
+
+/* ask.c */
+int run(void *self, const struct packet *packet, const struct sb_address *from, uint16_t from_port,
+	struct verdict *ret);
+int programs(void *self, struct other_program *ret, size_t max);
+int object_info(int fd, void *info, uint32_t size);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The directory of pins. Whoever may write it decides where packets go: it has to be ours alone. */
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "broker/dataplane/internal.h"
+
+static int check_filesystem(const char *path, struct sb_error *error)
+{
+	struct statfs fs;
+
+	if (statfs(path, &fs) < 0)
+		return sb_fail(error, errno, "the BPF filesystem at %s: %s", path, strerror(errno));
+	if ((uint32_t)fs.f_type != BPF_FS_MAGIC)
+		return sb_fail(error, ENODEV,
+			       "%s is not on a BPF filesystem; mount one with: mount -t bpf bpf %s",
+			       path, strncmp(path, "/sys/fs/bpf", 11) == 0 ? "/sys/fs/bpf" : path);
+	return 0;
+}
+
+static int make_directory(const char *path, struct sb_error *error)
+{
+	char copy[PATH_MAX];
+	int r;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	r = check_filesystem(dirname(copy), error);
+	if (r < 0)
+		return r;
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return sb_fail(error, errno, "making the pin directory %s: %s", path,
+			       strerror(errno));
+	return 0;
+}
+
+static int check_directory(const char *path, int fd, struct sb_error *error)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return sb_fail(error, errno, "the pin directory %s: %s", path, strerror(errno));
+	if (st.st_uid != geteuid())
+		return sb_fail(error, EPERM,
+			       "the pin directory %s belongs to uid %u, not to uid %u, which this "
+			       "broker runs as: name another with --bpffs",
+			       path, st.st_uid, geteuid());
+	if (st.st_mode & 022)
+		return sb_fail(
+			error, EPERM,
+			"others may write the pin directory %s and so steer traffic: look who "
+			"did, then chmod 0700 it",
+			path);
+	return 0;
+}
+
+int pins_open(struct dataplane *d, const char *path, struct sb_error *error)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int r;
+
+	/* Room for a name behind it. */
+	if (snprintf(d->directory, sizeof(d->directory), "%s", path) > PATH_MAX - 32)
+		return sb_fail(error, ENAMETOOLONG, "the pin directory's name is too long");
+	if (lstat(path, &st) < 0 && errno == ENOENT) {
+		r = make_directory(path, error);
+		if (r < 0)
+			return r;
+	}
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return sb_fail(error, errno, "the pin directory %s: %s", path, strerror(errno));
+	r = check_filesystem(path, error);
+	if (r < 0)
+		return r;
+	r = check_directory(path, fd, error);
+	if (r < 0)
+		return r;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return sb_fail(error, EBUSY, "another sockbrokerd uses the pin directory %s", path);
+	d->lock = TAKE_FD(fd);
+	return 0;
+}
+
+const char *pin_path(const struct dataplane *d, const char *name, char buf[static PATH_MAX])
+{
+	int n = snprintf(buf, PATH_MAX, "%s/%s", d->directory, name);
+
+	/* pins_open left the room */
+	return n < PATH_MAX ? buf : "";
+}
+
+/* The kernel does not say what kind a BPF fd is, but its name does. */
+static bool is_kind(int fd, enum object_kind kind)
+{
+	static const char *const names[] = {
+		[OBJECT_MAP] = "anon_inode:bpf-map",
+		[OBJECT_PROGRAM] = "anon_inode:bpf-prog",
+		[OBJECT_LINK] = "anon_inode:bpf_link",
+	};
+	char path[64], target[64] = "";
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return readlink(path, target, sizeof(target) - 1) > 0 && strcmp(target, names[kind]) == 0;
+}
+
+int pin_get(const struct dataplane *d, const char *name, enum object_kind kind,
+	    struct sb_error *error)
+{
+	static const char *const names[] = {
+		[OBJECT_MAP] = "map",
+		[OBJECT_PROGRAM] = "program",
+		[OBJECT_LINK] = "link",
+	};
+	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (lstat(pin_path(d, name, path), &st) < 0)
+		return errno == ENOENT ? -ENOENT
+				       : sb_fail(error, errno, "%s: %s", path, strerror(errno));
+	/* A symbolic link would lead out of the directory that was checked. */
+	fd = S_ISREG(st.st_mode) ? bpf_obj_get(path) : -EACCES;
+	if (fd == -EPERM)
+		return explain_refusal(error, EPERM, "opening %s", path);
+	if (fd < 0 && fd != -EACCES)
+		return sb_fail(error, -fd, "%s: %s", path, strerror(-fd));
+	if (fd < 0 || !is_kind(fd, kind))
+		return sb_fail(
+			error, EEXIST,
+			"%s is not a BPF %s, so sockbroker has not made it: remove it or name "
+			"another directory with --bpffs",
+			path, names[kind]);
+	return TAKE_FD(fd);
+}
+
+int pin_set(const struct dataplane *d, const char *name, int fd, struct sb_error *error)
+{
+	char path[PATH_MAX];
+	int r = bpf_obj_pin(fd, pin_path(d, name, path));
+
+	if (r < 0)
+		return explain_refusal(error, -r, "pinning %s", path);
+	if (chmod(path, 0600) < 0) {
+		r = -errno;
+		unlink(path);
+		return sb_fail(error, -r, "chmod %s: %s", path, strerror(-r));
+	}
+	return 0;
+}
+
+int pin_rename(const struct dataplane *d, const char *from, const char *to, struct sb_error *error)
+{
+	char old[PATH_MAX], new[PATH_MAX];
+
+	if (rename(pin_path(d, from, old), pin_path(d, to, new)) < 0)
+		return sb_fail(error, errno, "renaming %s to %s: %s", old, to, strerror(errno));
+	return 0;
+}
+
+int pin_remove(const struct dataplane *d, const char *name, struct sb_error *error)
+{
+	char path[PATH_MAX];
+
+	if (unlink(pin_path(d, name, path)) < 0 && errno != ENOENT)
+		return sb_fail(error, errno, "removing %s: %s", path, strerror(errno));
+	return 0;
+}
