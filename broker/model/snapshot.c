@@ -30,7 +30,7 @@ static void encode_member(const struct label *l, const struct member *m, struct 
 
 void snapshot_encode(const struct registry *r, struct sb_text *text)
 {
-	sb_record_begin(text, "sockbroker-state");
+	sb_record_begin(text, "sockbroker_state");
 	sb_record_add(text, "version", "%d", SNAPSHOT_VERSION);
 	sb_record_end(text);
 	for (struct label *l = registry_next(r, NULL); l; l = registry_next(r, l)) {
@@ -68,7 +68,7 @@ static int decode_version(const struct sb_record *rec, struct sb_error *error)
 	uint64_t version;
 	int r;
 
-	if (strcmp(rec->type, "sockbroker-state") != 0)
+	if (strcmp(rec->type, "sockbroker_state") != 0)
 		return sb_fail(error, EPROTO, "not a state file of sockbroker");
 	r = number(rec, "version", UINT32_MAX, &version, error);
 	if (r < 0)
