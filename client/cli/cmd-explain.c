@@ -22,8 +22,8 @@ static void print_packet(FILE *f, const struct sockbroker_table *t)
 
 	fprintf(f, "%-8s  %s to %s", "packet", cli_value(t, "protocol"),
 		format_endpoint(cli_value(t, "address"), cli_value(t, "port"), to_text));
-	if (*from)
-		fprintf(f, " from %s", format_endpoint(from, *port ? port : "*", from_text));
+	if (*from && *port && strcmp(port, "0") != 0)
+		fprintf(f, " from %s", format_endpoint(from, port, from_text));
 	fputc('\n', f);
 }
 
@@ -64,17 +64,16 @@ static void print_socket(FILE *f, const struct sockbroker_table *t)
 	fputc('\n', f);
 }
 
-static void print_verdict(struct cli *cli, const struct sockbroker_table *t)
+/* That the two disagree is also said by a warning of the broker. */
+static void print_verdict(FILE *f, const struct sockbroker_table *t)
 {
 	bool kernel = !strcmp(cli_value(t, "source"), "kernel");
+	bool disputed = !strcmp(cli_value(t, "agrees"), "no");
 
-	fprintf(cli->out, "%-8s  %s: %s\n", "verdict", cli_value(t, "verdict"),
-		cli_value(t, "reason"));
-	fprintf(cli->out, "%-8s  %s\n", "",
-		kernel ? "(answered by the attached program)" : "(answered by the broker's model)");
-	if (!strcmp(cli_value(t, "agrees"), "no"))
-		cli_warn(cli,
-			 "the attached program and the broker's model do not agree on this packet");
+	fprintf(f, "%-8s  %s: %s\n", "verdict", cli_value(t, "verdict"), cli_value(t, "reason"));
+	fprintf(f, "%-8s  (answered by %s%s)\n", "",
+		kernel ? "the attached program" : "the broker's model",
+		disputed ? "; the broker's model says otherwise" : "");
 }
 
 static int print_text(struct cli *cli, struct sockbroker_table *t)
@@ -100,7 +99,7 @@ static int print_text(struct cli *cli, struct sockbroker_table *t)
 		} else if (!strcmp(type, "verdict")) {
 			if (!rule)
 				fprintf(cli->out, "%-8s  none\n", "rule");
-			print_verdict(cli, t);
+			print_verdict(cli->out, t);
 		}
 	}
 	return cli_table_end(cli, r);

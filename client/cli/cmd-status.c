@@ -20,9 +20,12 @@ struct view {
 	bool anything; /* was printed, so that a blank line must follow */
 };
 
-static const struct grid_column program_columns[] = { { "OTHER PROGRAM" },
-						      { "ID", true },
-						      { "POSITION", true } };
+static const struct grid_column program_columns[] = {
+	{ "PROGRAM" },
+	{ "ID", true },
+	{ "POSITION", true },
+	{ "OURS" },
+};
 static const struct grid_column label_columns[] = {
 	{ "LABEL" },      { "RULES", true }, { "SOCKETS", true },
 	{ "WHEN EMPTY" }, { "ORIGIN" },      { "DESCRIPTION" },
@@ -85,6 +88,7 @@ static void see_program(struct view *v, const struct sockbroker_table *t)
 	grid_add(&v->grids[PROGRAMS], cli_value(t, "name"));
 	grid_add(&v->grids[PROGRAMS], cli_value(t, "id"));
 	grid_add(&v->grids[PROGRAMS], cli_value(t, "position"));
+	grid_add(&v->grids[PROGRAMS], cli_value(t, "ours"));
 }
 
 static void see_label(struct view *v, const struct sockbroker_table *t)

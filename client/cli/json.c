@@ -7,15 +7,46 @@
 #include "client/number.h"
 #include "protocol/cleanup.h"
 
-/* Sorted by what they tell of: rules, sockets, counters, the broker. */
 static const char *const number_keys[] = {
-	"rules",      "groups",       "sockets",   "hits",      "port",   "from_port",
-	"cookie",     "slot",         "pid",       "uid",       "gid",    "since",
-	"living",     "lookups",      "misses",    "respected", "errors", "dead_slots",
-	"err_family", "err_protocol", "err_state", "err_other", "uptime", "id",
-	"position",   "generation",   "abi",       "link",      "labels", "prefix_length",
+	/* rules, labels, packets */
+	"rules",
+	"hits",
+	"groups",
+	"sockets",
+	"max_sockets",
+	"port",
+	"from_port",
+	/* sockets */
+	"cookie",
+	"slot",
+	"pid",
+	"uid",
+	"gid",
+	"since",
+	/* groups */
+	"living",
+	"lookups",
+	"misses",
+	"respected",
+	"dead_slots",
+	"errors",
+	"err_family",
+	"err_protocol",
+	"err_state",
+	"err_other",
+	/* the broker and the programs */
+	"uptime",
+	"labels",
+	"link",
+	"program",
+	"generation",
+	"abi",
+	"netns_inode",
+	"rules_bytes",
+	"id",
+	"position",
 };
-static const char *const boolean_keys[] = { "held", "agrees", "v6only", "reuseport" };
+static const char *const boolean_keys[] = { "held", "dual", "reuseport", "agrees", "ours" };
 
 static bool is_one_of(const char *key, const char *const *keys, size_t n)
 {
