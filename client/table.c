@@ -30,7 +30,7 @@ int table_new_from_memfd(int fd, struct sockbroker_table **ret, struct sb_error 
 		return r;
 	}
 	t->cursor = t->map;
-	t->end = t->cursor + t->map_length;
+	t->end = t->map ? t->cursor + t->map_length : NULL;
 	*ret = t;
 	return 0;
 }
@@ -47,7 +47,7 @@ int table_new_take_text(struct sb_text *text, struct sockbroker_table **ret)
 	t->text = *text;
 	*text = (struct sb_text){ 0 };
 	t->cursor = t->text.data;
-	t->end = t->cursor + t->text.length;
+	t->end = t->cursor ? t->cursor + t->text.length : NULL;
 	*ret = t;
 	return 0;
 }
