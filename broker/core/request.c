@@ -133,6 +133,7 @@ int request_need(const struct request *rq, const char *key, const char **ret,
 {
 	size_t n = sb_message_count(rq->message, key);
 
+	*ret = NULL;
 	if (n != 1)
 		return sb_fail(error, EINVAL, n == 0 ? "the request lacks %s=" : "%s= comes twice",
 			       key);
