@@ -90,7 +90,11 @@ class Broker:
                 env={**os.environ, **SANITIZER_ENV}, preexec_fn=sandbox.die_with_parent)
         finally:
             os.close(log)
-        eventually(self._answers, 'the broker answers')
+        try:
+            eventually(self._answers, 'the broker answers')
+        except BaseException:
+            self.process = None if self.process.poll() is not None else self.process
+            raise
         return self
 
     def _answers(self):
@@ -144,6 +148,14 @@ class Broker:
             except FileNotFoundError:
                 pass
         return sorted(found)
+
+    def quiet_fds(self):
+        """fds(), once earlier connections have been put away."""
+        def same():
+            first = self.fds()
+            time.sleep(0.03)
+            return first if first == self.fds() else None
+        return eventually(same, 'the broker is at rest')
 
     def client(self, uid=None, groups=()):
         with sandbox.as_user(uid, groups):
@@ -358,5 +370,7 @@ class BrokerTest(unittest.TestCase):
 
 def main():
     global scratch
+    if not os.path.exists(BUILD + '/broker/sockbrokerd'):
+        sys.exit('no broker in %s (BUILD_ROOT says where to look)' % BUILD)
     scratch = sandbox.isolate(os.path.abspath(BUILD))
     unittest.main(verbosity=2)

@@ -148,6 +148,7 @@ class Restart(BrokerTest):
         self.furnish()
         self.assertTrue(self.broker.ask('unload').ok)
         self.assertEqual(self.tcp_reaches('192.0.2.1', 80), REFUSED)
+        eventually(lambda: self.broker.process.poll() is not None, 'the broker ends')
         self.broker.stop()
         self.assertFalse(os.path.exists(self.broker.bpffs) and os.listdir(self.broker.bpffs))
 
