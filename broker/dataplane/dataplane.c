@@ -101,6 +101,8 @@ struct dataplane_port dataplane_port(struct dataplane *d)
 		.slot_owner = slot_owner,
 		.list_store = list_store,
 		.group_store = group_store,
+		.group_load = group_load,
+		.group_load = group_load,
 		.counters = counters_read,
 		.counters_reset = counters_reset,
 		.run = run,

@@ -1,219 +1,190 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One rule set in the kernel: the rules map and the program that was loaded with it. */
+/* A generation: rules compiled into a map of their own, and a program that has that map built in.
+ */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "bpf/sockbroker.skel.h"
-#include "broker/dataplane/dataplane-internal.h"
-#include "broker/dataplane/libbpf-log.h"
+#include "broker/dataplane/internal.h"
 
-/* Words of a rules map beyond what the rules need: a quarter, so that room for edits follows the
- * size, and 512 KiB, so that small sets are edited for long too. */
+/* Room that a generation keeps for edits: a quarter and half a mebibyte. */
 #define ROOM_WORDS(used) ((used) / 4 + 65536)
+#define PAGE_WORDS 512 /* maps are mapped by pages */
 
-void generation_clear(struct generation *g)
+void generation_close(struct generation *g)
 {
 	if (g->tables.words)
 		munmap(g->tables.words, SB_RULES_BYTES(g->tables.capacity));
 	sb_close(g->map);
 	sb_close(g->program);
-	*g = GENERATION_NULL;
+	*g = GENERATION_NONE;
 }
 
-static int map_words(struct generation *g, size_t words)
+static int create_rules_map(size_t words)
 {
-	void *p = mmap(NULL, SB_RULES_BYTES(words), PROT_READ | PROT_WRITE, MAP_SHARED, g->map, 0);
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
 
-	if (p == MAP_FAILED)
-		return -errno;
-	g->tables.words = p;
-	g->tables.capacity = words;
+	if (SB_RULES_BYTES(words) > INT32_MAX)
+		return -E2BIG;
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "sb_rules", 4, (uint32_t)SB_RULES_BYTES(words), 1,
+			      &options);
+}
+
+static size_t whole_pages(size_t words)
+{
+	return (words + PAGE_WORDS - 1) / PAGE_WORDS * PAGE_WORDS;
+}
+
+/* The map for RULES that need USED words; its size becomes the tables' capacity. */
+static int make_map(struct generation *g, size_t used, size_t n_rules, struct sb_error *error)
+{
+	size_t capacity = whole_pages(used + ROOM_WORDS(used));
+
+	g->map = create_rules_map(capacity);
+	if (g->map == -E2BIG) {
+		/* Before Linux 6.0 a value has 4 MiB at most: rather no room than no rules. */
+		capacity = whole_pages(used);
+		g->map = create_rules_map(capacity);
+	}
+	if (g->map == -E2BIG)
+		return sb_fail(
+			error, E2BIG,
+			"%zu rules need %zu KiB in one BPF map, more than this kernel allows: "
+			"Linux 6.0 and later allow 2 GiB",
+			n_rules, capacity / 128);
+	if (g->map < 0)
+		return explain_refusal(error, -g->map, "making a BPF map of %zu KiB for %zu rules",
+				       capacity / 128, n_rules);
+	g->tables.capacity = capacity;
 	return 0;
 }
 
-static int new_map(const struct ruleset *rules, struct generation *g, struct sb_error *error)
+static int make_tables(struct generation *g, const struct ruleset *rules, struct sb_error *error)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	size_t used = g->tables.numbers ? compile_size_numbered(rules) : compile_size(rules);
-	size_t words;
+	size_t used = compile_size(rules), n = ruleset_count(rules);
+	struct tables *t = &g->tables;
+	void *words;
 	int r;
 
 	if (used == SIZE_MAX)
-		return sb_fail(error, ENOMEM, "out of memory while compiling %zu rules",
-			       ruleset_count(rules));
-	words = used + ROOM_WORDS(used);
-	if (SB_RULES_BYTES(words) > SB_RULES_BYTES_MAX)
-		return sb_fail(error, E2BIG,
-			       "%zu rules need %zu MiB when compiled, a map may have %zu",
-			       ruleset_count(rules), (size_t)(SB_RULES_BYTES(words) >> 20),
-			       (size_t)(SB_RULES_BYTES_MAX >> 20));
-	g->map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "rules", 4, (uint32_t)SB_RULES_BYTES(words), 1,
-				&opts);
-	if (g->map < 0)
-		return sb_fail(error, -g->map,
-			       "a BPF map of %zu MiB for %zu rules cannot be made: %s",
-			       (size_t)(SB_RULES_BYTES(words) >> 20), ruleset_count(rules),
-			       strerror(-g->map));
-	r = map_words(g, words);
-	if (r == 0)
-		r = compile(rules, &g->tables);
-	return r < 0 ? sb_fail(error, -r, "%zu rules cannot be compiled: %s", ruleset_count(rules),
-			       strerror(-r))
-		     : 0;
-}
-
-static int reuse_maps(struct dataplane *d, struct sockbroker *skel, const struct generation *g)
-{
-	struct bpf_map *const maps[LASTING_N] = {
-		[LASTING_SOCKMAP] = skel->maps.sockmap,
-		[LASTING_GROUPS] = skel->maps.groups,
-		[LASTING_SLOT_LISTS] = skel->maps.slot_lists,
-		[LASTING_SLOT_OWNERS] = skel->maps.slot_owners,
-		[LASTING_COUNTERS] = skel->maps.counters,
-	};
-	int r = bpf_map__reuse_fd(skel->maps.rules, g->map);
-
-	for (int i = 0; i < LASTING_N && r == 0; i++)
-		r = bpf_map__reuse_fd(maps[i], d->lasting[i]);
-	return r;
-}
-
-static int try_load(struct dataplane *d, struct generation *g, bool has_ifindex)
-{
-	struct sockbroker *skel = sockbroker__open();
-	int r;
-
-	if (!skel)
-		return -errno;
-	skel->rodata->rules_words = g->tables.capacity;
-	skel->rodata->has_ifindex = has_ifindex;
-	r = reuse_maps(d, skel, g);
-	if (r == 0)
-		r = sockbroker__load(skel);
-	if (r == 0) {
-		g->program = fcntl(bpf_program__fd(skel->progs.sockbroker), F_DUPFD_CLOEXEC, 3);
-		r = g->program < 0 ? -errno : 0;
-	}
-	sockbroker__destroy(skel);
-	return r;
+		return sb_fail(error, ENOMEM, "compiling %zu rules: out of memory", n);
+	r = make_map(g, used, n, error);
+	if (r < 0)
+		return r;
+	words = mmap(NULL, SB_RULES_BYTES(t->capacity), PROT_READ | PROT_WRITE, MAP_SHARED, g->map,
+		     0);
+	if (words == MAP_FAILED)
+		return sb_fail(error, errno, "mapping the BPF map of %zu rules: %s", n,
+			       strerror(errno));
+	t->words = words;
+	r = compile(rules, t);
+	if (r < 0)
+		return sb_fail(error, -r, "compiling %zu rules: %s", n, strerror(-r));
+	((struct sb_rules_header *)words)->generation = g->number;
+	return 0;
 }
 
 static int load_program(struct dataplane *d, struct generation *g, struct sb_error *error)
 {
-	struct bpf_prog_info info = { 0 };
-	uint32_t size = sizeof(info);
+	struct sockbroker *skeleton = sockbroker__open();
+	struct bpf_map *maps[MAP_COUNT];
 	int r;
 
-	libbpf_log_forget();
-	r = try_load(d, g, d->has_ifindex);
-	/* A kernel before 5.17 refuses the access to ctx->ingress_ifindex. */
-	if (r == -EACCES && d->has_ifindex) {
-		d->has_ifindex = false;
-		r = try_load(d, g, false);
+	if (!skeleton)
+		return explain_refusal(error, errno, "opening the sk_lookup program");
+	maps[MAP_SOCKMAP] = skeleton->maps.sockmap;
+	maps[MAP_GROUPS] = skeleton->maps.groups;
+	maps[MAP_SLOT_LISTS] = skeleton->maps.slot_lists;
+	maps[MAP_SLOT_OWNERS] = skeleton->maps.slot_owners;
+	maps[MAP_COUNTERS] = skeleton->maps.counters;
+	skeleton->rodata->rules_words = g->tables.capacity;
+	skeleton->rodata->has_ifindex = d->has_ifindex;
+	r = bpf_map__reuse_fd(skeleton->maps.rules, g->map);
+	for (enum map_id id = 0; id < MAP_COUNT && r == 0; id++)
+		r = bpf_map__reuse_fd(maps[id], d->maps[id]);
+	if (r == 0)
+		r = sockbroker__load(skeleton);
+	if (r == 0) {
+		g->program = fcntl(bpf_program__fd(skeleton->progs.sockbroker), F_DUPFD_CLOEXEC, 3);
+		if (g->program < 0)
+			r = -errno;
 	}
-	if (r == -EPERM)
-		return sb_fail(error, EPERM,
-			       "the kernel does not let this process load a BPF program: it needs "
-			       "the capabilities CAP_BPF and CAP_NET_ADMIN (root has them)");
+	sockbroker__destroy(skeleton);
+	return r < 0 ? explain_refusal(error, -r, "loading the sk_lookup program") : 0;
+}
+
+static int read_ids(struct generation *g, struct sb_error *error)
+{
+	struct bpf_prog_info program = {};
+	struct bpf_map_info map = {};
+	int r = object_info(g->program, &program, sizeof(program));
+
+	if (r == 0)
+		r = object_info(g->map, &map, sizeof(map));
 	if (r < 0)
-		return sb_fail(error, -r, "the sk_lookup program cannot be loaded: %s%s%s",
-			       strerror(-r), libbpf_log_last()[0] ? ": " : "", libbpf_log_last());
-	r = bpf_obj_get_info_by_fd(g->program, &info, &size);
-	if (r < 0)
-		return sb_fail(error, -r, "the sk_lookup program: %s", strerror(-r));
-	g->program_id = info.id;
+		return sb_fail(error, -r, "asking for the sk_lookup program's id: %s",
+			       strerror(-r));
+	g->program_id = program.id;
+	g->map_id = map.id;
 	return 0;
 }
 
-int generation_new(struct dataplane *d, const struct ruleset *rules, uint64_t number,
-		   struct generation *ret, struct sb_error *error)
+int generation_build(struct dataplane *d, const struct ruleset *rules, uint64_t number,
+		     struct generation *ret, struct sb_error *error)
 {
-	struct generation g = GENERATION_NULL;
-	struct sb_rules_header *header;
+	struct generation g = GENERATION_NONE;
 	int r;
 
 	g.number = number;
-	g.tables.numbers = d->rule_counters;
-	r = new_map(rules, &g, error);
-	if (r == 0) {
-		header = (struct sb_rules_header *)g.tables.words;
-		header->generation = number;
+	r = make_tables(&g, rules, error);
+	if (r == 0)
 		r = load_program(d, &g, error);
-	}
+	if (r == 0)
+		r = read_ids(&g, error);
 	if (r < 0) {
-		generation_clear(&g);
+		generation_close(&g);
 		return r;
 	}
 	*ret = g;
 	return 0;
 }
 
-/* Whether program FD uses the map FD. */
-static bool uses_map(int program, int map)
+uint64_t generation_number(int map)
 {
-	struct bpf_map_info map_info = { 0 };
-	struct bpf_prog_info info = { 0 };
-	uint32_t ids[32], size = sizeof(map_info);
+	struct sb_rules_header *header;
+	struct bpf_map_info info = {};
+	uint64_t number = 0;
 
-	if (bpf_obj_get_info_by_fd(map, &map_info, &size) < 0)
-		return false;
-	info.nr_map_ids = ARRAY_SIZE(ids);
-	info.map_ids = (uintptr_t)ids;
-	size = sizeof(info);
-	if (bpf_obj_get_info_by_fd(program, &info, &size) < 0)
-		return false;
-	for (uint32_t i = 0; i < info.nr_map_ids && i < ARRAY_SIZE(ids); i++)
-		if (ids[i] == map_info.id)
-			return true;
-	return false;
+	if (object_info(map, &info, sizeof(info)) < 0 || info.type != BPF_MAP_TYPE_ARRAY ||
+	    info.max_entries != 1 || info.map_flags != BPF_F_MMAPABLE ||
+	    info.value_size < SB_RULES_BYTES(SB_RULES_FIRST_BLOCK))
+		return 0;
+	header = mmap(NULL, sizeof(*header), PROT_READ, MAP_SHARED, map, 0);
+	if (header == MAP_FAILED)
+		return 0;
+	if (header->abi == SB_ABI_VERSION)
+		number = header->generation;
+	munmap(header, sizeof(*header));
+	return number;
 }
 
-/* The header of a pinned rules map is as hostile as everything else that is read back. */
-static int check_words(struct generation *g)
+int edit_live(void *self, const struct ruleset *rules, const struct sb_prefix *prefix,
+	      struct sb_error *error)
 {
-	const struct sb_rules_header *h;
-	struct bpf_map_info info = { 0 };
-	uint32_t size = sizeof(info);
+	struct dataplane *d = self;
 	int r;
 
-	if (bpf_obj_get_info_by_fd(g->map, &info, &size) < 0 || info.type != BPF_MAP_TYPE_ARRAY ||
-	    info.max_entries != 1 || !(info.map_flags & BPF_F_MMAPABLE) || info.value_size % 8 ||
-	    info.value_size / 8 < SB_RULES_FIRST_BLOCK)
-		return -EPROTO;
-	r = map_words(g, info.value_size / 8);
-	if (r < 0)
-		return r;
-	h = (const struct sb_rules_header *)g->tables.words;
-	if (h->abi != SB_ABI_VERSION || h->words != g->tables.capacity ||
-	    h->words_used > g->tables.capacity)
-		return -EPROTO;
-	g->tables.used = h->words_used;
-	g->number = h->generation;
-	return 0;
-}
-
-int generation_take_over(struct dataplane *d, uint32_t link_program_id, struct generation *ret)
-{
-	struct generation g = GENERATION_NULL;
-	struct bpf_prog_info info = { 0 };
-	uint32_t size = sizeof(info);
-	int r = -ENOENT;
-
-	g.program = pin_get(d, "prog");
-	g.map = pin_get(d, "rules");
-	if (g.program >= 0 && g.map >= 0 && bpf_obj_get_info_by_fd(g.program, &info, &size) == 0 &&
-	    info.id == link_program_id && uses_map(g.program, g.map))
-		r = check_words(&g);
-	if (r < 0) {
-		generation_clear(&g);
-		return -ENOENT;
-	}
-	g.program_id = info.id;
-	*ret = g;
-	return 0;
+	if (d->unloaded)
+		return sb_fail(error, ESHUTDOWN, "the dataplane is unloaded");
+	/* Tables that this process has not compiled are like some other rules. */
+	if (!d->live.tables.words)
+		return publish(self, rules, error);
+	r = tables_update_prefix(&d->live.tables, rules, prefix);
+	if (r == -ENOMEM)
+		return sb_fail(error, ENOMEM, "editing the rules: out of memory");
+	/* No room left, or the tables were damaged under us: a new generation has neither. */
+	return r < 0 ? publish(self, rules, error) : 0;
 }

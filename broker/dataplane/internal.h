@@ -19,8 +19,8 @@
 #define PIN_LINK "link"
 #define PIN_RULES "rules"
 #define PIN_PROGRAM "prog"
-#define PIN_RULES_NEW "rules.new"
-#define PIN_PROGRAM_NEW "prog.new"
+#define PIN_RULES_NEW "rules_new" /* bpffs takes no dots in names */
+#define PIN_PROGRAM_NEW "prog_new"
 
 enum map_id {
 	MAP_SOCKMAP,
@@ -101,6 +101,8 @@ int slot_cookie(void *self, uint32_t slot, uint64_t *ret);
 int slot_owner(void *self, uint32_t slot, uint32_t *ret);
 int list_store(void *self, uint32_t offset, const uint32_t *slots, size_t n);
 int group_store(void *self, uint32_t group, uint32_t offset, uint32_t count, uint32_t empty);
+int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count, uint32_t *empty);
+int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count, uint32_t *empty);
 int counters_read(void *self, uint32_t group, struct sb_group_counters *ret);
 int counters_reset(void *self, uint32_t group);
 
