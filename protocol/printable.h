@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Text from strangers, made safe to show and to put on a line. Internal to protocol/. */
+/* Text from strangers, made safe to show and to put on a line. Not for users of the library. */
 #pragma once
 
 #include <stdbool.h>
