@@ -12,8 +12,8 @@
 struct dataplane;
 
 struct dataplane_options {
-	const char *bpffs;	/* directory for the pins; made with mode 0700 if missing */
-	const char *netns;	/* path of the network namespace, NULL: the process's own */
+	const char *bpffs; /* directory for the pins; made with mode 0700 if missing */
+	const char *netns; /* path of the network namespace, NULL: the process's own */
 	bool rule_counters;
 };
 
