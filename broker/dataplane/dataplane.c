@@ -102,7 +102,6 @@ struct dataplane_port dataplane_port(struct dataplane *d)
 		.list_store = list_store,
 		.group_store = group_store,
 		.group_load = group_load,
-		.group_load = group_load,
 		.counters = counters_read,
 		.counters_reset = counters_reset,
 		.run = run,

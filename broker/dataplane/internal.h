@@ -102,7 +102,6 @@ int slot_owner(void *self, uint32_t slot, uint32_t *ret);
 int list_store(void *self, uint32_t offset, const uint32_t *slots, size_t n);
 int group_store(void *self, uint32_t group, uint32_t offset, uint32_t count, uint32_t empty);
 int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count, uint32_t *empty);
-int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count, uint32_t *empty);
 int counters_read(void *self, uint32_t group, struct sb_group_counters *ret);
 int counters_reset(void *self, uint32_t group);
 
