@@ -22,6 +22,8 @@
  *
  * A handle holds one connection and does one request at a time. When the connection is lost, or a
  * reply did not come in time, the handle is not connected any more: sockbroker_connect() again.
+ * The broker closes a connection that was silent for some time (10 s, if its configuration does not
+ * say otherwise), so connect when there is something to ask.
  *
  * SIGPIPE is never raised. No call prints, exits, or installs a signal handler.
  */
