@@ -189,6 +189,23 @@ static void test_hang_up_with_a_reason(void **state)
 	}
 }
 
+/* The same where the reset is certain: the closed end had something unread. */
+static void test_reset_with_a_reason(void **state)
+{
+	static const char refusal[] = "ERROR=EAGAIN\nMESSAGE=busy\n";
+	struct sockbroker *sb = sockbroker_new();
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	assert_int_equal(send(pair[0], "x", 1, 0), 1);
+	assert_int_equal(send(pair[1], refusal, strlen(refusal), 0), strlen(refusal));
+	close(pair[1]);
+	assert_int_equal(sockbroker_connect_fd(sb, pair[0]), 0);
+	assert_int_equal(sockbroker_unload(sb), -EAGAIN);
+	assert_string_equal(sockbroker_error(sb), "busy");
+	sockbroker_free(sb);
+}
+
 static void test_timeout(void **state)
 {
 	START({ .action = FAKE_SILENCE }, { .reply = "OK=1\n" });
@@ -292,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_unreachable),
 		cmocka_unit_test(test_hang_up),
 		cmocka_unit_test(test_hang_up_with_a_reason),
+		cmocka_unit_test(test_reset_with_a_reason),
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_too_long_reply),

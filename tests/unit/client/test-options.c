@@ -46,11 +46,17 @@ static void test_values(void **state)
 {
 	struct arguments a;
 
-	assert_int_equal(PARSE(&a, NULL, "--from", "192.0.2.1", "--add", "--socket=/x=y"), 0);
+	assert_int_equal(PARSE(&a, NULL, "--from", "192.0.2.1", "--add", "--socket=/x=y", "7"), 0);
 	assert_int_equal(a.options[FROM].n_values, 2);
 	assert_string_equal(a.options[FROM].values[1],
 			    "--add"); /* exactly two, whatever they are */
 	assert_string_equal(a.globals[SOCKET].values[0], "/x=y");
+	assert_int_equal(a.n_args, 1);
+	arguments_free(&a);
+	assert_int_equal(PARSE(&a, NULL, "--from", "1", "2", "3", "--socket", "4", "5"), 0);
+	assert_int_equal(a.options[FROM].n_values, 2);
+	assert_int_equal(a.globals[SOCKET].n_values, 1);
+	assert_int_equal(a.n_args, 2);
 	arguments_free(&a);
 }
 

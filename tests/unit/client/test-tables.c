@@ -152,6 +152,7 @@ static void test_apply_fd(void **state)
 
 	assert_int_equal(write(file, "#comment\ntcp ::/0 80 a\n", 23), 23);
 	assert_int_equal(lseek(file, 9, SEEK_SET), 9);
+	assert_int_equal(lseek(sealed, 4, SEEK_SET), 4);
 	START({ .reply = "OK=1\n" }, { .reply = "OK=1\n" });
 	assert_int_equal(sockbroker_apply_fd(sb, file, 0, NULL, NULL), 0);
 	assert_string_equal(f.requests[0].file, "tcp ::/0 80 a\n");
