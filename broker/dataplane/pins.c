@@ -97,18 +97,24 @@ const char *pin_path(const struct dataplane *d, const char *name, char buf[stati
 	return n < PATH_MAX ? buf : "";
 }
 
-/* The kernel does not say what kind a BPF fd is, but its name does. */
+/* The kernel does not say what kind a BPF fd is, but its name does. A link's is "bpf_link" when it
+ * was just made and "bpf-link" when it was opened from a pin (bpf_link_new_fd). */
 static bool is_kind(int fd, enum object_kind kind)
 {
 	static const char *const names[] = {
 		[OBJECT_MAP] = "anon_inode:bpf-map",
 		[OBJECT_PROGRAM] = "anon_inode:bpf-prog",
-		[OBJECT_LINK] = "anon_inode:bpf_link",
+		[OBJECT_LINK] = "anon_inode:bpf-link",
 	};
-	char path[64], target[64] = "";
+	char path[64], target[64] = "", *underscore;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return readlink(path, target, sizeof(target) - 1) > 0 && strcmp(target, names[kind]) == 0;
+	if (readlink(path, target, sizeof(target) - 1) <= 0)
+		return false;
+	underscore = strstr(target, "bpf_");
+	if (underscore)
+		underscore[3] = '-';
+	return strcmp(target, names[kind]) == 0;
 }
 
 int pin_get(const struct dataplane *d, const char *name, enum object_kind kind,
