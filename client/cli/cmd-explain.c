@@ -57,7 +57,7 @@ static void print_socket(FILE *f, const struct sockbroker_table *t)
 	if (!strcmp(cli_value(t, "held"), "yes"))
 		fputs(", held by the broker", f);
 	if (*cli_value(t, "pid"))
-		fprintf(f, "\n%-8s  of pid %s, user %s", "", cli_value(t, "pid"),
+		fprintf(f, "\n%-8s  handed in by pid %s, user %s", "", cli_value(t, "pid"),
 			registrant_user(cli_value(t, "uid"), user));
 	if (*cli_value(t, "unit"))
 		fprintf(f, ", unit %s", cli_value(t, "unit"));
@@ -70,10 +70,10 @@ static void print_verdict(FILE *f, const struct sockbroker_table *t)
 	bool kernel = !strcmp(cli_value(t, "source"), "kernel");
 	bool disputed = !strcmp(cli_value(t, "agrees"), "no");
 
-	fprintf(f, "%-8s  %s: %s\n", "verdict", cli_value(t, "verdict"), cli_value(t, "reason"));
-	fprintf(f, "%-8s  (answered by %s%s)\n", "",
+	fprintf(f, "%-8s  %s (answered by %s%s)\n", "verdict", cli_value(t, "verdict"),
 		kernel ? "the attached program" : "the broker's model",
 		disputed ? "; the broker's model says otherwise" : "");
+	fprintf(f, "%-8s  %s\n", "reason", cli_value(t, "reason"));
 }
 
 static int print_text(struct cli *cli, struct sockbroker_table *t)

@@ -30,14 +30,14 @@ int cmd_bind(struct cli *cli, const struct arguments *a)
 
 		return json_print(cli, doc);
 	}
+	format_count(c.added, "rule", added);
+	format_count(c.moved, "rule", moved);
 	if (c.added == 0 && c.moved == 0)
 		fprintf(cli->out, "%s: nothing to do, it is so already\n", a->args[0]);
-	else if (c.moved == 0)
-		fprintf(cli->out, "%s: %s added\n", a->args[0],
-			format_count(c.added, "rule", added));
 	else
-		fprintf(cli->out, "%s: %s added, %s moved here\n", a->args[0],
-			format_count(c.added, "rule", added), format_count(c.moved, "rule", moved));
+		fprintf(cli->out, "%s: %s%s%s%s%s\n", a->args[0], c.added ? added : "",
+			c.added ? " added" : "", c.added && c.moved ? ", " : "",
+			c.moved ? moved : "", c.moved ? " moved here" : "");
 	return CLI_DONE;
 }
 

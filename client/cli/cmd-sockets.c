@@ -187,7 +187,10 @@ static int register_pid(struct cli *cli, const struct arguments *a)
 				 option->values[option->n_values - 1]);
 	if (a->n_args == 4 && parse_filter(cli, a->args + 1, &filter) != CLI_DONE)
 		return CLI_USAGE;
-	if (process_sockets((pid_t)pid, &filter, &list, &error) < 0)
+	if (process_sockets((pid_t)pid, &filter, &list, &error) < 0 && a->n_args == 4)
+		return cli_fail(cli, "%s: looking for %s %s %s: %s", set.label, a->args[1],
+				a->args[2], a->args[3], error.message);
+	if (list.n == 0)
 		return cli_fail(cli, "%s: %s", set.label, error.message);
 	set.fds = list.fds;
 	set.n_fds = list.n;

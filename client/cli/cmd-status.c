@@ -167,8 +167,8 @@ static int print_grids(struct view *v)
 		v->anything = true;
 	}
 	if (v->n_dead > 0)
-		fprintf(f, "\n%llu of %llu sockets %s dead: packets step over to the living ones\n",
-			v->n_dead, v->n_sockets, v->n_dead == 1 ? "is" : "are");
+		fprintf(f, "\nDead sockets: %llu of %llu; their slots are stepped over\n",
+			v->n_dead, v->n_sockets);
 	return CLI_DONE;
 }
 

@@ -52,6 +52,9 @@ static void test_bind(void **state)
 		 "::/0", "80");
 	check_lacks(f.requests[0].text, "MOVE");
 	assert_string_equal(r.out, "web: nothing to do, it is so already\n");
+	RUN_ONCE(&r, &f, answer("OK=1\nADDED=0\nMOVED=1\nUNCHANGED=1\n"), "bind", "web", "tcp",
+		 "::/0", "80");
+	assert_string_equal(r.out, "web: 1 rule moved here\n");
 	RUN_ONCE(&r, &f, answer("OK=1\nADDED=2\nMOVED=0\nUNCHANGED=1\n"), "--json", "bind", "web",
 		 "tcp", "::/0", "80");
 	check_contains(r.out, "\"added\": 2");

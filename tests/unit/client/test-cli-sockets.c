@@ -140,7 +140,8 @@ static void test_pid(void **state)
 	assert_int_equal(r.status, CLI_DONE);
 	RUN(&r, "/nowhere", "register", "web", "--pid", pid_text, "udp", "*", "*");
 	assert_int_equal(r.status, CLI_FAILED);
-	check_contains(r.err, "sockbroker: web: none of the 1 socket of process");
+	check_contains(r.err,
+		       "sockbroker: web: looking for udp * *: none of the 1 socket of process");
 	RUN(&r, "/nowhere", "register", "web", "--pid", pid_text, "icmp", "*", "*");
 	assert_int_equal(r.status, CLI_USAGE);
 	RUN(&r, "/nowhere", "register", "web", "--pid", pid_text, "tcp", "localhost", "*");

@@ -52,7 +52,7 @@ static void test_status(void **state)
 		"nginx.service\n"
 		"web    tcp    127.0.0.1:8081    4712     1  dead   no    901  4294967294  -\n"
 		"\n"
-		"1 of 2 sockets is dead: packets step over to the living ones\n");
+		"Dead sockets: 1 of 2; their slots are stepped over\n");
 	assert_string_equal(r.err,
 			    "sockbroker: warning: web: an IPv6 socket can't take IPv4 rules\n");
 	RUN_ONCE(&r, &f, answer_file("OK=1\n", "label\tlabel=web\n"), "status", "web");
@@ -139,9 +139,9 @@ static void test_explain(void **state)
 				   "          tcp ::/0 80 -> rest (config)\n"
 				   "label     web, rules: 2, sockets: 1, when empty: drop\n"
 				   "socket    tcp [::1]:8080, cookie 4711, slot 3\n"
-				   "          of pid 900, user root, unit nginx.service\n"
-				   "verdict   socket: the rule's label has a living socket\n"
-				   "          (answered by the attached program)\n");
+				   "          handed in by pid 900, user root, unit nginx.service\n"
+				   "verdict   socket (answered by the attached program)\n"
+				   "reason    the rule's label has a living socket\n");
 	assert_string_equal(r.err, "");
 	run_free(&r);
 }
@@ -157,9 +157,9 @@ static void test_explain_no_rule(void **state)
 	RUN_ONCE(&r, &f, answer_file("OK=1\n", file), "explain", "udp", "192.0.2.7", "53");
 	assert_string_equal(r.out, "packet    udp to 192.0.2.7:53\n"
 				   "rule      none\n"
-				   "verdict   pass: no rule\n"
-				   "          (answered by the attached program; the broker's "
-				   "model says otherwise)\n");
+				   "verdict   pass (answered by the attached program; the broker's "
+				   "model says otherwise)\n"
+				   "reason    no rule\n");
 	run_free(&r);
 }
 
