@@ -217,8 +217,8 @@ int sockbroker_explain(struct sockbroker *sb, const char *protocol, const char *
 /* One record "version": version, abi, kernel, protocol, netns of the broker. */
 int sockbroker_version(struct sockbroker *sb, struct sockbroker_table **ret);
 
-/* Detaches the dataplane and removes what is pinned: traffic goes its ordinary way again. Admins
- * only. */
+/* Detaches the dataplane and removes what is pinned, and the broker ends: traffic goes its ordinary
+ * way again. Admins only. */
 int sockbroker_unload(struct sockbroker *sb);
 
 /* ---- Tables ---- */

@@ -157,7 +157,9 @@ static const struct command commands[] = {
 		.name = "unload",
 		.usage = "unload [--yes]",
 		.summary = "detaches and unpins everything",
-		.help = "Takes the dataplane away: from then on packets go their ordinary way.\n"
+		.help = "Takes the dataplane away and ends the broker: from then on packets go "
+			"their\n"
+			"ordinary way.\n"
 			"  --yes  don't ask\n",
 		.changes = true,
 		.options = unload_options,
