@@ -38,7 +38,7 @@ static void set_message(struct sb_error *e, const char *text)
 	e->message[n] = '\0';
 }
 
-int sb_fail(struct sb_error *e, int code, const char *format, ...)
+int(sb_fail)(struct sb_error *e, int code, const char *format, ...)
 {
 	/* Formatted aside, since the arguments may point into the old message. One byte more than
 	 * a message holds, so that set_message() sees that it was cut. */

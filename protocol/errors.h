@@ -56,6 +56,16 @@ struct sb_error {
  */
 int sb_fail(struct sb_error *e, int code, const char *format, ...) _printf_(3, 4);
 
+/* The compiler may know that it never looks like success, or it warns of what a caller would use
+ * uninitialized after one. */
+#define sb_fail(...)                                                                               \
+	({                                                                                         \
+		int _refused = (sb_fail)(__VA_ARGS__);                                             \
+		if (_refused >= 0)                                                                 \
+			__builtin_unreachable();                                                   \
+		_refused;                                                                          \
+	})
+
 /* Puts "text: " before the message that is already in E. Returns -e->code. */
 int sb_fail_prefix(struct sb_error *e, const char *format, ...) _printf_(2, 3);
 
