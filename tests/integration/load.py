@@ -18,10 +18,21 @@ import sandbox
 LINGER_RESET = struct.pack('ii', 1, 0)  # the client's close leaves no TIME_WAIT behind
 
 
-class Child:
-    """Runs FUNCTION(child) in a process. child.tell() reaches the parent's hear()."""
+def close_all_but(keep):
+    """A listener that a child inherits would live on in it."""
+    for name in os.listdir('/proc/self/fd'):
+        if int(name) > 2 and int(name) not in keep:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the one that listed the directory
 
-    def __init__(self, function):
+
+class Child:
+    """Runs FUNCTION(child) in a process that has no fds but KEEP of ours. child.tell() reaches the
+    parent's hear()."""
+
+    def __init__(self, function, keep=()):
         self.reader, self.writer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -30,7 +41,7 @@ class Child:
                 sandbox.die_with_parent()
                 signal.signal(signal.SIGTERM, self._asked_to_stop)
                 self.stopping = False
-                os.close(self.reader)
+                close_all_but({self.writer, *keep})
                 function(self)
                 status = 0
             except BaseException:
@@ -91,7 +102,7 @@ def serve(listener, name):
             connection.close()
         child.tell(served)
 
-    child = Child(work)
+    child = Child(work, [listener.fileno()])
     listener.close()
     return child
 

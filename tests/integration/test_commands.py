@@ -521,6 +521,7 @@ class Reading(CommandTest):
         self.refused('unload', '--yes', uid=sandbox.OTHER_UID)
         self.does('unload', '--yes')
         self.assertEqual(self.tcp_reaches('192.0.2.1', 80), REFUSED)
+        harness.eventually(lambda: self.broker.process.poll() is not None, 'the broker ends')
 
 
 def walk(value):

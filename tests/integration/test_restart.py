@@ -111,7 +111,7 @@ class Restart(BrokerTest):
         self.register('filed', 'f')
         self.assertEqual(self.tcp_reaches('203.0.113.1', 81), 'f')
         self.assertEqual(self.tcp_reaches('203.0.113.1', 80), REFUSED)
-        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), self.tcp_reaches('192.0.2.1', 80))
+        self.assertIn(self.tcp_reaches('192.0.2.1', 80), ('a', 'b'))
 
     def test_no_connection_lost_over_restarts(self):
         self.furnish()
