@@ -58,7 +58,7 @@ static int read_string(json_t *object, const char *key, const char *where, const
 static int read_binding(json_t *object, size_t index, struct binding *ret, struct sb_error *error)
 {
 	static const char *const keys[] = { "label", "prefix", "port" };
-	const char *prefix;
+	const char *prefix = NULL;
 	char where[64];
 	json_t *port;
 	int r;
