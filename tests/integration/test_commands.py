@@ -430,6 +430,24 @@ class Sockets(CommandTest):
         self.assertIn('nobody', self.refused('unregister', 'nobody'))
 
 
+class Json(CommandTest):
+    def test_every_verb(self):
+        fd = self.tcp('a').fileno()
+        for words in (('version',), ('status',), ('status', 'filed'), ('rules',),
+                      ('bind', 'web', 'any', '192.0.2.0/24', '80,443'),
+                      ('explain', 'udp', '192.0.2.1', '80'), ('rules', 'web'),
+                      ('register', 'web', '--fd', str(fd)), ('unregister', 'web', 'tcp'),
+                      ('unbind', 'any', '192.0.2.0/24', '80'), ('unload', '--yes')):
+            with self.subTest(words=words):
+                self.assertIsInstance(self.broker.json(*words, pass_fds=(fd,)), dict)
+        harness.eventually(lambda: self.broker.process.poll() is not None, 'the broker ends')
+
+    def test_refusals_are_not_json(self):
+        done = self.broker.command('--json', 'unbind', 'tcp', '192.0.2.9', '80')
+        self.assertEqual((done.returncode, done.stdout), (FAILED, ''))
+        self.assertIn('192.0.2.9', done.stderr)
+
+
 class Reading(CommandTest):
     def setUp(self):
         super().setUp()

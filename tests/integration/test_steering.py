@@ -6,6 +6,7 @@ The tests of Common run twice, for TCP and for UDP.
 """
 
 import os
+import pathlib
 import select
 import socket
 
@@ -463,6 +464,19 @@ class Tcp(Common, BrokerTest):
         self.assertGreaterEqual(int(self.group('a')['err_state']), 1)
         listener.listen(8)
         self.assertReaches('a', '192.0.2.1', 80)
+
+    def test_syn_cookies(self):
+        """The program runs for the SYN and again for the ACK: it has to choose alike."""
+        setting = pathlib.Path('/proc/sys/net/ipv4/tcp_syncookies')  # of this network namespace
+        self.addCleanup(setting.write_text, setting.read_text('ascii'), 'ascii')
+        setting.write_text('2', 'ascii')
+        for name in 'abcd':
+            self.tcp(name)
+        self.register('pool', *'abcd')
+        self.steer('pool', '192.0.2.0/24', '80')
+        met = {self.tcp_reaches('192.0.2.%d' % i, 80) for i in range(64)}
+        self.assertEqual(met, set('abcd'))
+        self.assertGreaterEqual(int(self.group('pool')['lookups']), 2 * 64)
 
     def test_shut_down_socket_is_stepped_over(self):
         first = self.tcp('a')
