@@ -124,22 +124,23 @@ def connect_once(address, port):
 def connect(network, port, count):
     """
     A process that makes COUNT connections (or, if None, as many as it can until stopped) to the
-    addresses of NETWORK ('192.0.2.'), and tells {answer: number, 'when': [[answer, start]...]},
-    'when' for those that failed. Starts by telling 'ready'.
+    addresses of NETWORK ('192.0.2.'). Tells 'ready', and at the end {'answers': {answer: number},
+    'failed': [[answer, start]...], 'slowest': seconds}.
     """
     def work(child):
         child.tell('ready')
         dice = random.Random(os.getpid())
         answers, failed = {}, []
-        done = 0
+        done = slowest = 0
         while not child.stopping and (count is None or done < count):
             start = time.monotonic()
             answer = connect_once(network + str(dice.randrange(256)), port)
+            slowest = max(slowest, time.monotonic() - start)
             answers[answer] = answers.get(answer, 0) + 1
             if len(answer) > 1:
                 failed.append([answer, start])
             done += 1
-        child.tell({'answers': answers, 'failed': failed})
+        child.tell({'answers': answers, 'failed': failed, 'slowest': slowest})
 
     return Child(work)
 

@@ -51,7 +51,8 @@ class Pool(BrokerTest):
             self.assertGreater(number, CONNECTIONS // 8)
         if own is not None:
             self.assertEqual(answers.get(gone), own)
-        print('%s; %d of %s failed with it' % (answers, len(failed), gone))
+        print('%s; %d of %s failed with it; slowest %.2f s'
+              % (answers, len(failed), gone, max(r['slowest'] for r in reports)))
 
     def test_one_of_four_stops(self):
         self.start_pool()
