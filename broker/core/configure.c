@@ -9,6 +9,7 @@
 
 #include "broker/base/log.h"
 #include "broker/core/replace.h"
+#include "broker/core/replay.h"
 
 /* What a label gets from its file. */
 struct pending {
@@ -18,6 +19,7 @@ struct pending {
 	char *description;
 	unsigned max_sockets;
 	struct members_change change; /* for when_empty */
+	bool passed_early;            /* see pass_early() */
 };
 
 struct reload {
@@ -25,6 +27,7 @@ struct reload {
 	size_t n_labels;
 	struct ruleset *config_rules;
 	struct ruleset *rules;
+	size_t n_dropped; /* runtime rules that are in force no more */
 	struct core_settings old_settings;
 };
 
@@ -36,7 +39,8 @@ static void reload_clear(struct core *c, struct reload *rl, bool undo)
 		members_change_end(&p->change, 1);
 		policy_clear(&p->policy);
 		free(p->description);
-		if (undo && p->created && p->label)
+		/* A start that fails leaves the kernel alone. */
+		if (undo && p->created && p->label && !c->starting)
 			core_label_collect(c, p->label);
 	}
 	free(rl->labels);
@@ -94,46 +98,87 @@ static int prepare_config_rules(struct core *c, const struct core_config *config
 	return 0;
 }
 
-/* The runtime rules in force, less those that a label file has now (for the same label). */
+/* Whether a runtime rule stays one: 1, 0 (a label file has it now), or a refusal. When starting,
+ * nobody could unbind it: the label file wins. */
+static int keep_rule(struct core *c, struct reload *rl, const struct rule *rule,
+		     struct sb_error *error)
+{
+	const struct rule *configured = ruleset_find(rl->config_rules, rule);
+	char text[RULE_TEXT_MAX], other[RULE_NAME_MAX];
+
+	if (!configured)
+		return 1;
+	if (configured->label == rule->label)
+		return 0;
+	if (!c->starting)
+		return sb_fail(error, EEXIST,
+			       "rule %s of the label file of %s is bound to label %s at run time; "
+			       "unbind it first",
+			       rule_format(rule, text),
+			       registry_get(c->registry, configured->label)->name,
+			       registry_get(c->registry, rule->label)->name);
+	log_error("saved rule %s left out: a label file has it for label %s",
+		  rule_name(c, rule, other), registry_get(c->registry, configured->label)->name);
+	return 0;
+}
+
+/* Makes the N rules at ALL those of RL. Conflicts of runtime rules with those of label files are
+ * refused, or decided as above. */
+static int assign_rules(struct core *c, struct reload *rl, struct rule *all, size_t n,
+			struct sb_error *error)
+{
+	char first[RULE_NAME_MAX], second[RULE_NAME_MAX];
+	const struct rule *loser;
+	struct rule a, b;
+	int r;
+
+	while ((r = ruleset_assign(rl->rules, all, n, &a, &b)) == -EEXIST) {
+		loser = a.origin == RULE_RUNTIME ? &a : &b;
+		if (!c->starting || loser->origin != RULE_RUNTIME)
+			return sb_fail(error, EEXIST,
+				       "rule %s is in conflict with rule %s: same prefix, and port "
+				       "ranges of equal width that overlap",
+				       rule_name(c, &a, first), rule_name(c, &b, second));
+		log_error("saved rule %s left out: it is in conflict with rule %s",
+			  rule_name(c, loser, first), rule_name(c, loser == &a ? &b : &a, second));
+		for (size_t i = 0; i < n; i++)
+			if (rule_compare(&all[i], loser) == 0)
+				all[i] = all[--n];
+		rl->n_dropped++;
+	}
+	return r < 0 ? sb_fail(error, -r, "%s", strerror(-r)) : 0;
+}
+
+/* The rules of label files, and the runtime rules in force less those that a label file has now. */
 static int prepare_rules(struct core *c, struct reload *rl, struct sb_error *error)
 {
 	size_t n = ruleset_count(c->rules) + ruleset_count(rl->config_rules), used = 0;
 	_cleanup_free_ struct rule *all = calloc(n + 1, sizeof(*all));
-	char text[RULE_TEXT_MAX], first[RULE_NAME_MAX], second[RULE_NAME_MAX];
 	struct ruleset_cursor cursor;
-	const struct rule *rule, *configured;
-	struct rule a, b;
-	int r;
+	const struct rule *rule;
+	int keep;
 
 	if (!all)
 		return sb_fail(error, ENOMEM, "out of memory");
-	if (n > c->settings.max_rules)
-		return sb_fail(error, ENOSPC,
-			       "%zu rules are more than the %zu that there may be (MaxRules=)", n,
-			       c->settings.max_rules);
 	for (ruleset_begin(rl->config_rules, &cursor); (rule = ruleset_next(&cursor));)
 		all[used++] = *rule;
 	for (ruleset_begin(c->rules, &cursor); (rule = ruleset_next(&cursor));) {
 		if (rule->origin == RULE_CONFIG)
 			continue;
-		configured = ruleset_find(rl->config_rules, rule);
-		if (configured && configured->label != rule->label)
-			return sb_fail(error, EEXIST,
-				       "rule %s of the label file of %s is bound to label %s at "
-				       "run time; unbind it first",
-				       rule_format(rule, text),
-				       registry_get(c->registry, configured->label)->name,
-				       registry_get(c->registry, rule->label)->name);
-		if (!configured)
+		keep = keep_rule(c, rl, rule, error);
+		if (keep < 0)
+			return keep;
+		if (keep)
 			all[used++] = *rule;
+		else
+			rl->n_dropped++;
 	}
-	r = ruleset_assign(rl->rules, all, used, &a, &b);
-	if (r == -EEXIST)
-		return sb_fail(error, EEXIST,
-			       "rule %s is in conflict with rule %s: same prefix, and port ranges "
-			       "of equal width that overlap",
-			       rule_name(c, &a, first), rule_name(c, &b, second));
-	return r < 0 ? sb_fail(error, -r, "%s", strerror(-r)) : 0;
+	if (used > c->settings.max_rules)
+		return sb_fail(error, ENOSPC,
+			       "%zu rules are more than the %zu that there may be (MaxRules= in "
+			       "sockbroker.conf)",
+			       used, c->settings.max_rules);
+	return assign_rules(c, rl, all, used, error);
 }
 
 /* Labels that had a file and have none any more fall back to a label's defaults. */
@@ -204,40 +249,117 @@ static void finish(struct core *c, struct reload *rl)
 		p->policy = policy;
 		p->description = description;
 	}
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l))
+		if (!l->configured)
+			l->max_sockets = c->settings.max_sockets;
 }
 
-static int publish(struct core *c, struct reload *rl, struct sb_error *error)
+/* Stores WHEN_EMPTY in the words of L's groups, leaving their lists as they are. */
+static int store_when_empty(struct core *c, struct label *l, enum when_empty when_empty)
+{
+	for (unsigned kind = 0; kind < SB_GROUPS_PER_LABEL; kind++) {
+		uint32_t group = l->id * SB_GROUPS_PER_LABEL + kind, offset, count;
+		int r = c->dataplane.group_load(c->dataplane.self, group, &offset, &count, NULL);
+
+		if (r == 0)
+			r = c->dataplane.group_store(c->dataplane.self, group, offset, count,
+						     when_empty);
+		if (r < 0)
+			return r;
+	}
+	l->when_empty = when_empty;
+	return 0;
+}
+
+/*
+ * A label that becomes WhenEmpty=pass does so before the rules are switched, one that becomes
+ * WhenEmpty=drop after it: a packet for a new rule of the former, or a removed rule of the latter,
+ * would be dropped meanwhile, which it is neither before nor after.
+ */
+static int pass_early(struct core *c, struct reload *rl, struct sb_error *error)
+{
+	for (size_t i = 0; i < rl->n_labels; i++) {
+		struct pending *p = &rl->labels[i];
+		struct label *l = p->change.label;
+		int r;
+
+		if (p->change.when_empty != WHEN_EMPTY_PASS || l->when_empty == WHEN_EMPTY_PASS)
+			continue;
+		p->passed_early = true;
+		r = store_when_empty(c, l, WHEN_EMPTY_PASS);
+		if (r < 0)
+			return sb_fail(error, EIO, "label %s: its groups cannot be written: %s",
+				       l->name, strerror(-r));
+	}
+	return 0;
+}
+
+static void pass_early_undo(struct core *c, struct reload *rl)
+{
+	for (size_t i = 0; i < rl->n_labels; i++) {
+		struct pending *p = &rl->labels[i];
+
+		if (p->passed_early && store_when_empty(c, p->change.label, WHEN_EMPTY_DROP) < 0)
+			log_error("label %s: WhenEmpty= could not be put back",
+				  p->change.label->name);
+	}
+}
+
+/* The rules are switched; now labels and state. On failure both are as before. */
+static int apply_labels(struct core *c, struct reload *rl, struct sb_error *error)
 {
 	struct members_change *changes = calloc(rl->n_labels + 1, sizeof(*changes));
-	struct ruleset *former;
-	struct sb_error again = { 0 };
-	int r;
+	int r = 0;
 
 	if (!changes)
 		return sb_fail(error, ENOMEM, "out of memory");
-	r = c->dataplane.publish(c->dataplane.self, rl->rules, error);
-	if (r < 0) {
-		free(changes);
-		return r;
-	}
-	former = c->rules;
-	c->rules = TAKE_PTR(rl->rules);
+	if (rl->n_dropped > 0)
+		r = replay_compact(c, c->rules, error);
 	for (size_t i = 0; i < rl->n_labels; i++)
 		changes[i] = rl->labels[i].change;
-	r = members_apply(c, changes, rl->n_labels, error);
+	if (r == 0)
+		r = members_apply(c, changes, rl->n_labels, error);
+	else
+		c->state.rollback(c->state.self);
 	for (size_t i = 0; i < rl->n_labels; i++)
 		rl->labels[i].change = changes[i];
 	free(changes);
-	if (r < 0) {
+	return r;
+}
+
+/* A start that fails halfway leaves the kernel with what it has put there already: the former rules
+ * are not known, and the new ones are right. */
+static int publish(struct core *c, struct reload *rl, struct sb_error *error)
+{
+	struct ruleset *former = c->rules;
+	struct sb_error again = { 0 };
+	bool published = false;
+	int r;
+
+	r = pass_early(c, rl, error);
+	if (r == 0)
+		r = c->dataplane.publish(c->dataplane.self, rl->rules, error);
+	if (r == 0) {
+		published = true;
+		c->rules = TAKE_PTR(rl->rules);
+		r = apply_labels(c, rl, error);
+	}
+	if (r == 0) {
+		ruleset_free(former);
+		rules_recount(c);
+		return 0;
+	}
+	if (published) {
 		rl->rules = c->rules;
 		c->rules = former;
-		if (c->dataplane.publish(c->dataplane.self, c->rules, &again) < 0)
-			log_error("the kernel keeps rules of a refused reload: %s", again.message);
-		return r;
 	}
-	ruleset_free(former);
-	rules_recount(c);
-	return 0;
+	if (c->starting)
+		return r;
+	if (published && c->dataplane.publish(c->dataplane.self, c->rules, &again) < 0)
+		log_error("the kernel keeps rules of a refused reload: %s", again.message);
+	pass_early_undo(c, rl);
+	return r;
 }
 
 int core_configure(struct core *c, const struct core_config *config, struct sb_error *error)

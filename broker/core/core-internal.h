@@ -49,6 +49,9 @@ int request_label(const struct core *c, const struct request *rq, bool optional,
 /* PROTOCOL=, PREFIX= and PORTS= of a rule. */
 int request_rule(const struct request *rq, struct sb_rule_line *ret, struct sb_error *error);
 
+/* Adds a WARNING= to a reply, if there is room: what was done must not be refused for it. */
+void reply_warn(struct reply *reply, const char *format, ...) _printf_(2, 3);
+
 /* -- labels.c: labels that come and go -------------------------------------------------------- */
 
 /* The label NAME, made when it is new (*CREATED). Its groups' words are stored: empty, drop. */

@@ -166,8 +166,7 @@ void guard_look(struct guard *g, const struct rule *r)
 void guard_report(const struct guard *g, struct reply *reply)
 {
 	for (size_t i = 0; i < g->found && i < GUARD_WARNINGS_MAX; i++)
-		sb_writer_add(&reply->writer, "WARNING", "%s", g->warnings[i]);
+		reply_warn(reply, "%s", g->warnings[i]);
 	if (g->found > GUARD_WARNINGS_MAX)
-		sb_writer_add(&reply->writer, "WARNING", "... and %zu more of this kind",
-			      g->found - GUARD_WARNINGS_MAX);
+		reply_warn(reply, "... and %zu more of this kind", g->found - GUARD_WARNINGS_MAX);
 }

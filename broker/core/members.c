@@ -243,9 +243,10 @@ int members_apply(struct core *c, struct members_change *changes, size_t n, stru
 	if (r == 0)
 		r = c->state.commit(c->state.self, error);
 	if (r < 0) {
-		if (published < n)
+		/* When starting, what was there is not known, and what was stored is right. */
+		if (published < n && !c->starting)
 			unpublish_groups(c, &changes[published], kinds);
-		while (published-- > 0)
+		while (published-- > 0 && !c->starting)
 			unpublish_groups(c, &changes[published], SB_GROUPS_PER_LABEL);
 		c->state.rollback(c->state.self);
 		while (prepared-- > 0) {

@@ -81,8 +81,11 @@ static int apply_text(struct core *c, const struct mapping *text, struct parsed_
 		return r;
 	difference_compute(c, c->rules, next, &diff);
 	if (!dry_run) {
-		r = replace_rules(c, &next, text->data, text->length, parsed->n_new_labels > 0,
-				  error);
+		/* A line that a label file has too is the file's: it must not come back from the
+		 * state when the file drops it. */
+		const char *saved = parsed->skipped ? NULL : text->data ? text->data : "";
+
+		r = replace_rules(c, &next, saved, text->length, parsed->n_new_labels > 0, error);
 		if (r < 0)
 			return r;
 	}

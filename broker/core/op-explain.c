@@ -243,9 +243,9 @@ int op_explain(struct core *c, struct request *rq, struct reply *reply, struct s
 			       strerror(-reply->table.error));
 	reply->has_table = true;
 	if (!x.agrees)
-		sb_writer_add(&reply->writer, "WARNING",
-			      "the kernel's verdict is not what the broker's rules and sockets "
-			      "say: %s",
-			      x.reason);
+		reply_warn(reply,
+			   "the kernel's verdict is not what the broker's rules and sockets say: "
+			   "%s",
+			   x.reason);
 	return 0;
 }

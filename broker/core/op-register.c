@@ -5,6 +5,7 @@
 
 #include "broker/base/log.h"
 #include "broker/core/core-internal.h"
+#include "broker/core/describe.h"
 #include "broker/model/socket-check.h"
 
 #define REGISTER_LABELS_MAX 64 /* labels of one request */
@@ -53,6 +54,10 @@ static int parse_parts(const struct request *rq, struct registration *reg, struc
 	for (size_t i = 0; i < m->n_fields; i++) {
 		struct part *p = &reg->parts[reg->n_parts];
 
+		if (!strcmp(m->fields[i].key, "COUNT") &&
+		    (i == 0 || strcmp(m->fields[i - 1].key, "LABEL") != 0))
+			return sb_fail(error, EINVAL,
+				       "COUNT=%s does not follow a LABEL=", m->fields[i].value);
 		if (strcmp(m->fields[i].key, "LABEL") != 0)
 			continue;
 		if (reg->n_parts == REGISTER_LABELS_MAX)
@@ -178,11 +183,12 @@ static bool replaced(const struct member *m, const void *data)
 	return false;
 }
 
-/* A socket that is registered already keeps its slot. */
-static const struct member *find_cookie(const struct label *l, uint64_t cookie)
+/* A socket that is registered already keeps its slot, unless it left it (shutdown() takes a
+ * listener out, another listen() does not bring it back). */
+static const struct member *find_in_slot(struct core *c, const struct label *l, uint64_t cookie)
 {
 	for (size_t i = 0; i < l->n_members; i++)
-		if (l->members[i].cookie == cookie)
+		if (l->members[i].cookie == cookie && member_alive(c, &l->members[i]))
 			return &l->members[i];
 	return NULL;
 }
@@ -227,7 +233,7 @@ static int prepare_part(struct core *c, const struct request *rq, struct registr
 		members_change_drop(change, replaced, &kinds);
 	for (size_t i = p->first; i < p->first + p->count; i++) {
 		struct member *m = &reg->members[i];
-		const struct member *old = find_cookie(p->label, m->cookie);
+		const struct member *old = find_in_slot(c, p->label, m->cookie);
 
 		members_change_drop(change, has_cookie, &m->cookie);
 		if (old)
@@ -277,11 +283,11 @@ static void warn_families(const struct part *p, struct reply *reply)
 
 		if (l->n_rules[0][udp] && l->groups[kind + SB_GROUP_V6].count &&
 		    !l->groups[kind + SB_GROUP_V4].count && !l->groups[kind + SB_GROUP_DUAL].count)
-			sb_writer_add(&reply->writer, "WARNING",
-				      "label %s has IPv4 rules for %s, but its sockets are "
-				      "IPv6-only (IPV6_V6ONLY, or bound to one IPv6 address) and "
-				      "cannot take IPv4 packets",
-				      l->name, names[udp]);
+			reply_warn(reply,
+				   "label %s has IPv4 rules for %s, but its sockets are IPv6-only "
+				   "(IPV6_V6ONLY, or bound to one IPv6 address) and cannot take "
+				   "IPv4 packets",
+				   l->name, names[udp]);
 	}
 }
 

@@ -23,11 +23,14 @@ static bool leaves(const struct member *m, const void *data)
 	return of_protocol(m, w) && (w->admin || m->uid == w->uid);
 }
 
-static int refuse_empty(const struct label *l, const struct wanted *w, const char *protocol,
-			struct sb_error *error)
+/* CHANGE: the living sockets. */
+static int refuse_empty(const struct members_change *change, const struct wanted *w,
+			const char *protocol, struct sb_error *error)
 {
-	for (size_t i = 0; i < l->n_members; i++)
-		if (of_protocol(&l->members[i], w))
+	const struct label *l = change->label;
+
+	for (size_t i = 0; i < change->n_members; i++)
+		if (of_protocol(&change->members[i], w))
 			return sb_fail(error, EPERM,
 				       "uid %u registered none of the sockets of label %s; their "
 				       "registrants and admins may take them out",
@@ -64,7 +67,7 @@ int op_unregister(struct core *c, struct request *rq, struct reply *reply, struc
 		r = sb_fail(error, -r, "label %s: %s", l->name, strerror(-r));
 	} else {
 		n = members_change_drop(&change, leaves, &wanted);
-		r = n == 0 ? refuse_empty(l, &wanted, protocol, error)
+		r = n == 0 ? refuse_empty(&change, &wanted, protocol, error)
 			   : members_apply(c, &change, 1, error);
 	}
 	members_change_end(&change, 1);

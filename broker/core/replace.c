@@ -5,6 +5,7 @@
 
 #include "broker/base/log.h"
 #include "broker/core/guard.h"
+#include "broker/core/replay.h"
 
 int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ruleset **ret,
 			  struct rule *a, struct rule *b, struct sb_error *error)
@@ -21,8 +22,10 @@ int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ru
 			       "%zu rules are more than the %zu that there may be (MaxRules= in "
 			       "sockbroker.conf)",
 			       parsed->n + n_config, c->settings.max_rules);
+	if (!next)
+		return sb_fail(error, ENOMEM, "out of memory");
 	all = reallocarray(parsed->rules, parsed->n + n_config + 1, sizeof(*all));
-	if (!next || !all)
+	if (!all)
 		return sb_fail(error, ENOMEM, "out of memory");
 	parsed->rules = all;
 	for (ruleset_begin(c->config_rules, &cursor); (rule = ruleset_next(&cursor));)
@@ -44,8 +47,9 @@ int replace_rules(struct core *c, struct ruleset **next, const char *text, size_
 
 	if (labels_changed)
 		r = core_stage_labels(c, error);
-	if (r == 0 && text)
-		r = c->state.stage(c->state.self, STATE_RULES, text, length, error);
+	if (r == 0)
+		r = text ? c->state.stage(c->state.self, STATE_RULES, text, length, error)
+			 : replay_compact(c, *next, error);
 	if (r == 0)
 		r = c->dataplane.publish(c->dataplane.self, *next, error);
 	if (r < 0) {

@@ -13,8 +13,8 @@ int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ru
 			  struct rule *a, struct rule *b, struct sb_error *error);
 
 /*
- * Makes *NEXT the rules, in state (TEXT: the runtime rules as rule text; NULL: they did not
- * change), kernel and model. On success *NEXT is NULL; on failure all is as before.
+ * Makes *NEXT the rules, in state (TEXT: the runtime rules as rule text; NULL: to be written from
+ * *NEXT), kernel and model. On success *NEXT is NULL; on failure all is as before.
  */
 int replace_rules(struct core *c, struct ruleset **next, const char *text, size_t length,
 		  bool labels_changed, struct sb_error *error);

@@ -40,15 +40,17 @@ static int replay_text(struct core *c, const struct core_saved *saved, struct sb
 	return r;
 }
 
-static void replay_add(struct core *c, const struct rule *rule)
+static int replay_add(struct core *c, const struct rule *rule, struct sb_error *error)
 {
 	struct rule conflict, *found = ruleset_find(c->rules, rule);
 	char text[RULE_TEXT_MAX];
+	int r = 0;
 
 	if (found)
 		found->label = rule->label;
-	else if (ruleset_add(c->rules, rule, &conflict) < 0)
-		log_error("saved change left out: rule %s", rule_format(rule, text));
+	else
+		r = ruleset_add(c->rules, rule, &conflict);
+	return r < 0 ? sb_fail(error, -r, "rule %s: %s", rule_format(rule, text), strerror(-r)) : 0;
 }
 
 /* One line "+ RULE LABEL" or "- RULE -". */
@@ -81,69 +83,80 @@ static int replay_line(struct core *c, const char *line, size_t length, struct s
 					  parsed.ports[i], l ? l->id : 0, RULE_RUNTIME);
 
 			if (add)
-				replay_add(c, &rule);
+				r = replay_add(c, &rule, error);
 			else
 				ruleset_remove(c->rules, &rule, NULL);
+			if (r < 0)
+				return r;
 		}
 	}
 	return 0;
 }
 
-/* The lines of one change, which its "." closed. */
-static void replay_change(struct core *c, const char *p, const char *end)
+/* The lines of one change, which its "." closed. What makes no sense is left out; what only cannot
+ * be done now (no memory) ends the start, or it would be lost. */
+static int replay_change(struct core *c, const char *p, const char *end, struct sb_error *error)
 {
-	struct sb_error error = { 0 };
+	struct sb_error nonsense = { 0 };
 
 	while (p < end) {
 		const char *newline = memchr(p, '\n', (size_t)(end - p));
+		int r;
 
 		if (!newline)
 			break;
-		if (replay_line(c, p, (size_t)(newline - p), &error) < 0)
-			log_error("saved change left out: %s", error.message);
+		r = replay_line(c, p, (size_t)(newline - p), &nonsense);
+		if (r < 0 && r != -EINVAL && r != -EPROTO && r != -EEXIST)
+			return sb_fail(error, -r, "a saved change: %s", nonsense.message);
+		if (r < 0)
+			log_error("saved change left out: %s", nonsense.message);
 		p = newline + 1;
 	}
+	return 0;
 }
 
-static void replay_journal(struct core *c, const char *journal, size_t length)
+static int replay_journal(struct core *c, const char *journal, size_t length,
+			  struct sb_error *error)
 {
 	const char *end = journal + length, *change = journal, *p = journal;
+	int r = 0;
 
-	while (p < end) {
+	while (p < end && r == 0) {
 		const char *newline = memchr(p, '\n', (size_t)(end - p));
 
 		if (!newline)
 			break;
 		if (newline - p == 1 && *p == '.') {
-			replay_change(c, change, p);
+			r = replay_change(c, change, p, error);
 			change = newline + 1;
 		}
 		p = newline + 1;
 	}
-	if (change < end)
+	if (r == 0 && change < end)
 		log_notice("the last saved change was not complete, it did not happen");
+	return r;
 }
 
 int replay_rules(struct core *c, const struct core_saved *saved, struct sb_error *error)
 {
 	int r = saved->rules ? replay_text(c, saved, error) : 0;
 
+	if (r == 0 && saved->journal)
+		r = replay_journal(c, saved->journal, saved->journal_length, error);
 	if (r < 0)
 		return r;
-	if (saved->journal)
-		replay_journal(c, saved->journal, saved->journal_length);
 	rules_recount(c);
 	return 0;
 }
 
-int replay_compact(struct core *c, struct sb_error *error)
+int replay_compact(struct core *c, const struct ruleset *rules, struct sb_error *error)
 {
 	_cleanup_(sb_text_free) struct sb_text text = { 0 };
 	struct ruleset_cursor cursor;
 	const struct rule *rule;
 	char buf[RULE_TEXT_MAX];
 
-	for (ruleset_begin(c->rules, &cursor); (rule = ruleset_next(&cursor));)
+	for (ruleset_begin(rules, &cursor); (rule = ruleset_next(&cursor));)
 		if (rule->origin == RULE_RUNTIME)
 			sb_text_printf(&text, "%s %s\n", rule_format(rule, buf),
 				       registry_get(c->registry, rule->label)->name);

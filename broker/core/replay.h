@@ -8,5 +8,5 @@
  * -ENOMEM and the like when it cannot go on. */
 int replay_rules(struct core *c, const struct core_saved *saved, struct sb_error *error);
 
-/* Stages the runtime rules in force as one text, which makes the changes superfluous. */
-int replay_compact(struct core *c, struct sb_error *error);
+/* Stages the runtime rules among RULES as one text, which makes the changes superfluous. */
+int replay_compact(struct core *c, const struct ruleset *rules, struct sb_error *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "broker/core/request.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -157,6 +158,25 @@ int request_flag(const struct request *rq, const char *key, bool *ret, struct sb
 	else if (strcmp(value, "no") != 0)
 		return sb_fail(error, EINVAL, "%s= is yes or no, not \"%s\"", key, value);
 	return 0;
+}
+
+void reply_warn(struct reply *reply, const char *format, ...)
+{
+	struct sb_writer *w = &reply->writer;
+	size_t before = w->length;
+	char text[SB_ERROR_MESSAGE_MAX * 2];
+	va_list ap;
+
+	if (w->error < 0)
+		return;
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	sb_writer_add(w, "WARNING", "%s", text);
+	if (w->error == -EMSGSIZE) {
+		w->error = 0;
+		w->length = before;
+	}
 }
 
 int request_label(const struct core *c, const struct request *rq, bool optional, struct label **ret,

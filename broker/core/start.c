@@ -13,27 +13,36 @@
 #include "broker/core/replay.h"
 #include "broker/model/snapshot.h"
 
-/* A saved socket is believed when its slot holds the same cookie under the same owner. */
-static bool is_true(struct core *c, const struct label *l, const struct member *m)
+/* A saved socket is believed when its slot holds the same cookie under the same owner: 1, 0, or a
+ * negative errno when the kernel does not tell. */
+static int is_true(struct core *c, const struct label *l, const struct member *m)
 {
 	uint64_t cookie;
 	uint32_t owner;
+	int r = c->dataplane.slot_cookie(c->dataplane.self, m->slot, &cookie);
 
-	return c->dataplane.slot_cookie(c->dataplane.self, m->slot, &cookie) == 0 &&
-	       cookie == m->cookie &&
-	       c->dataplane.slot_owner(c->dataplane.self, m->slot, &owner) == 0 &&
-	       owner == SB_SLOT_OWNER(l->id, m->protocol == IPPROTO_UDP);
+	if (r == 0)
+		r = c->dataplane.slot_owner(c->dataplane.self, m->slot, &owner);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return cookie == m->cookie && owner == SB_SLOT_OWNER(l->id, m->protocol == IPPROTO_UDP);
 }
 
-static void drop_lost_members(struct core *c, struct label *l)
+/* Nothing is dropped on a doubt: traffic flows without a broker, the next start may know. */
+static int drop_lost_members(struct core *c, struct label *l, struct sb_error *error)
 {
 	size_t kept = 0;
+	int r = 0;
 
 	for (size_t i = 0; i < l->n_members; i++) {
 		struct member *m = &l->members[i];
 		char local[SB_ADDRESS_TEXT_MAX];
+		int found = r < 0 ? 1 : is_true(c, l, m);
 
-		if (is_true(c, l, m)) {
+		if (found < 0)
+			r = sb_fail(error, EIO, "label %s: slot %" PRIu32 " cannot be read: %s",
+				    l->name, m->slot, strerror(-found));
+		if (found) {
 			l->members[kept++] = *m;
 			continue;
 		}
@@ -44,30 +53,36 @@ static void drop_lost_members(struct core *c, struct label *l)
 		free(m->unit);
 	}
 	l->n_members = kept;
+	return r;
 }
 
-static void restore_labels(struct core *c, const struct core_saved *saved)
+static int restore_labels(struct core *c, const struct core_saved *saved, struct sb_error *error)
 {
-	struct sb_error error = { 0 };
+	struct sb_error damage = { 0 };
 	struct registry *fresh;
+	int r = 0;
 
 	if (!saved->labels)
-		return;
-	if (snapshot_decode(c->registry, saved->labels, saved->labels_length, &error) < 0) {
+		return 0;
+	r = snapshot_decode(c->registry, saved->labels, saved->labels_length, &damage);
+	if (r == -ENOMEM)
+		return sb_fail(error, ENOMEM, "the saved labels and sockets: %s", damage.message);
+	if (r < 0) {
 		log_error("the saved labels and sockets cannot be used, starting without them: %s",
-			  error.message);
+			  damage.message);
 		fresh = registry_new();
 		if (!fresh)
-			return;
+			return sb_fail(error, ENOMEM, "out of memory");
 		registry_free(c->registry);
 		c->registry = fresh;
-		return;
+		return 0;
 	}
-	for (struct label *l = registry_next(c->registry, NULL); l;
+	for (struct label *l = registry_next(c->registry, NULL); l && r == 0;
 	     l = registry_next(c->registry, l)) {
-		drop_lost_members(c, l);
+		r = drop_lost_members(c, l, error);
 		l->max_sockets = c->settings.max_sockets;
 	}
+	return r;
 }
 
 /* Stretches of slot_lists that the kernel still reads; not to be written before their groups are
@@ -76,18 +91,19 @@ struct reserved {
 	struct slot_list *list; /* by group id; count 0: none */
 };
 
-static void reserve_lists(struct core *c, struct reserved *rs)
+static int reserve_lists(struct core *c, struct reserved *rs, struct sb_error *error)
 {
 	for (uint32_t id = 0; id < SB_GROUPS_MAX; id++) {
 		struct slot_list *g = &rs->list[id];
+		int r = c->dataplane.group_load(c->dataplane.self, id, &g->offset, &g->count, NULL);
 
-		if (c->dataplane.group_load(c->dataplane.self, id, &g->offset, &g->count, NULL) <
-			    0 ||
-		    g->count == 0)
-			continue;
-		if (range_take_at(&c->registry->lists, g->offset, g->count) < 0)
+		if (r < 0)
+			return sb_fail(error, EIO, "group %" PRIu32 " cannot be read: %s", id,
+				       strerror(-r));
+		if (g->count && range_take_at(&c->registry->lists, g->offset, g->count) < 0)
 			g->count = 0; /* nonsense: out of bounds, or two groups share it */
 	}
+	return 0;
 }
 
 static void release_lists(struct core *c, struct reserved *rs)
@@ -127,24 +143,26 @@ static void clear_strangers(struct core *c)
 			   groups, slots);
 }
 
-/* Labels without a file; those with one were written by the configuration. */
+/* Labels without a file, in one step; those with one were written by the configuration. */
 static int write_other_labels(struct core *c, struct sb_error *error)
 {
-	int r = 0;
+	struct members_change *changes = calloc(c->registry->n_labels + 1, sizeof(*changes));
+	size_t n = 0;
+	int r = changes ? 0 : sb_fail(error, ENOMEM, "out of memory");
 
 	for (struct label *l = registry_next(c->registry, NULL); l && r == 0;
 	     l = registry_next(c->registry, l)) {
-		struct members_change change = { 0 };
-
 		if (l->configured)
 			continue;
-		r = members_change_begin(c, &change, l);
+		r = members_change_begin(c, &changes[n++], l);
 		if (r < 0)
 			sb_fail(error, -r, "label %s: %s", l->name, strerror(-r));
-		else
-			r = members_apply(c, &change, 1, error);
-		members_change_end(&change, 1);
 	}
+	if (r == 0)
+		r = members_apply(c, changes, n, error);
+	if (changes)
+		members_change_end(changes, n);
+	free(changes);
 	return r;
 }
 
@@ -166,7 +184,7 @@ static int start(struct core *c, const struct core_config *config, const struct 
 	}
 	r = core_stage_labels(c, error);
 	if (r == 0 && saved->journal_length > 0)
-		r = replay_compact(c, error);
+		r = replay_compact(c, c->rules, error);
 	if (r < 0) {
 		c->state.rollback(c->state.self);
 		return r;
@@ -181,16 +199,18 @@ int core_start(struct core *c, const struct core_config *config, const struct co
 	int r;
 
 	c->settings = config->settings;
-	restore_labels(c, saved);
-	r = replay_rules(c, saved, error);
+	r = restore_labels(c, saved, error);
+	if (r == 0)
+		r = replay_rules(c, saved, error);
 	if (r < 0)
 		return r;
 	reserved.list = calloc(SB_GROUPS_MAX, sizeof(*reserved.list));
 	if (!reserved.list)
 		return sb_fail(error, ENOMEM, "out of memory");
-	reserve_lists(c, &reserved);
 	c->starting = true;
-	r = start(c, config, saved, error);
+	r = reserve_lists(c, &reserved, error);
+	if (r == 0)
+		r = start(c, config, saved, error);
 	c->starting = false;
 	release_lists(c, &reserved);
 	free(reserved.list);
