@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/fake/fake-dataplane.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct fake_dataplane *fake_dataplane_new(struct fake_calls *calls, struct fake_host *host)
+{
+	struct fake_dataplane *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		abort();
+	f->calls = calls;
+	f->host = host;
+	f->spare = 4096;
+	f->slots = calloc(SB_SLOTS_MAX, sizeof(*f->slots));
+	f->lists = calloc(SB_SLOT_LIST_MAX, sizeof(*f->lists));
+	f->groups = calloc(SB_GROUPS_MAX, sizeof(*f->groups));
+	f->counters = calloc(SB_GROUPS_MAX, sizeof(*f->counters));
+	if (!f->slots || !f->lists || !f->groups || !f->counters)
+		abort();
+	f->programs[0] = (struct other_program){ .id = 7, .ours = true, .name = "sockbroker" };
+	f->n_programs = 1;
+	return f;
+}
+
+void fake_dataplane_free(struct fake_dataplane *f)
+{
+	if (!f)
+		return;
+	free(f->tables.words);
+	free(f->slots);
+	free(f->lists);
+	free(f->groups);
+	free(f->counters);
+	free(f);
+}
+
+static void violation(const struct fake_dataplane *f, const char *what, uint32_t index)
+{
+	if (f->hostile)
+		return;
+	fprintf(stderr, "fake dataplane: %s (%u)\n", what, index);
+	abort();
+}
+
+static int call(struct fake_dataplane *f, enum fake_call kind)
+{
+	int r = fake_call(f->calls, kind);
+
+	return r < 0 ? r : f->unloaded ? -ESHUTDOWN : 0;
+}
+
+static int fail(struct sb_error *error, int r)
+{
+	return sb_fail(error, -r, "fake dataplane: %s", strerror(-r));
+}
+
+/* -- rules --------------------------------------------------------------------------------------
+ */
+
+static int compile_new(struct fake_dataplane *f, const struct ruleset *rules)
+{
+	struct tables t = { 0 };
+	size_t size = compile_size(rules);
+	int r;
+
+	if (size == SIZE_MAX)
+		return -ENOMEM;
+	t.capacity = size + f->spare;
+	t.words = calloc(t.capacity, sizeof(*t.words));
+	if (!t.words)
+		return -ENOMEM;
+	r = compile(rules, &t);
+	if (r < 0) {
+		free(t.words);
+		return r;
+	}
+	free(f->tables.words);
+	f->tables = t;
+	f->n_generations++;
+	return 0;
+}
+
+static int publish(void *self, const struct ruleset *rules, struct sb_error *error)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_publish);
+
+	if (r == 0)
+		r = compile_new(f, rules);
+	return r < 0 ? fail(error, r) : fake_call_changed(f->calls);
+}
+
+static int edit(void *self, const struct ruleset *rules, const struct sb_prefix *prefix,
+		struct sb_error *error)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_edit);
+
+	if (r == 0) {
+		r = f->tables.words ? tables_update_prefix(&f->tables, rules, prefix) : -ENOSPC;
+		if (r == -ENOSPC)
+			r = compile_new(f, rules);
+		else
+			f->n_edits++;
+	}
+	return r < 0 ? fail(error, r) : fake_call_changed(f->calls);
+}
+
+/* -- slots and groups -----------------------------------------------------------------------------
+ */
+
+static bool is_listed(const struct fake_dataplane *f, uint32_t slot)
+{
+	for (uint32_t g = 0; g < SB_GROUPS_MAX; g++)
+		for (uint32_t i = 0; i < SB_GROUP_COUNT(f->groups[g]); i++)
+			if (f->lists[SB_GROUP_LIST(f->groups[g]) + i] == slot)
+				return true;
+	return false;
+}
+
+static int slot_store(void *self, uint32_t slot, uint32_t owner, int fd)
+{
+	struct fake_dataplane *f = self;
+	const struct socket_facts *facts = fake_facts(f->host, fd);
+	int r = call(f, FAKE_CALL_slot_store);
+
+	if (r < 0)
+		return r;
+	if (!facts)
+		return -EBADF;
+	if (slot >= SB_SLOTS_MAX || f->slots[slot].cookie || is_listed(f, slot))
+		violation(f, "a slot in use is stored into", slot);
+	f->slots[slot] = (struct fake_slot){ facts->cookie, owner };
+	return fake_call_changed(f->calls);
+}
+
+static int slot_clear(void *self, uint32_t slot)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_slot_clear);
+
+	if (r < 0)
+		return r;
+	if (is_listed(f, slot))
+		violation(f, "a slot is emptied that a group leads to", slot);
+	f->slots[slot] = (struct fake_slot){ 0 };
+	return fake_call_changed(f->calls);
+}
+
+static int slot_cookie(void *self, uint32_t slot, uint64_t *ret)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_slot_cookie);
+
+	if (r < 0)
+		return r;
+	if (!f->slots[slot].cookie)
+		return -ENOENT;
+	*ret = f->slots[slot].cookie;
+	return 0;
+}
+
+static int slot_owner(void *self, uint32_t slot, uint32_t *ret)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_slot_owner);
+
+	if (r == 0)
+		*ret = f->slots[slot].owner;
+	return r;
+}
+
+static int list_store(void *self, uint32_t offset, const uint32_t *slots, size_t n)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_list_store);
+
+	if (r < 0)
+		return r;
+	if (n == 0 || n > SB_GROUP_SLOTS_MAX || offset > SB_SLOT_LIST_MAX - n)
+		violation(f, "a list out of bounds", offset);
+	for (uint32_t g = 0; g < SB_GROUPS_MAX; g++) {
+		uint32_t first = SB_GROUP_LIST(f->groups[g]), count = SB_GROUP_COUNT(f->groups[g]);
+
+		if (count && offset < first + count && first < offset + n)
+			violation(f, "a list in use is written", offset);
+	}
+	memcpy(f->lists + offset, slots, n * sizeof(*slots));
+	return fake_call_changed(f->calls);
+}
+
+static int group_store(void *self, uint32_t group, uint32_t offset, uint32_t count, uint32_t empty)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_group_store);
+
+	if (r < 0)
+		return r;
+	if (group >= SB_GROUPS_MAX || count > SB_GROUP_SLOTS_MAX ||
+	    offset > SB_SLOT_LIST_MAX - count)
+		violation(f, "a group out of bounds", group);
+	f->groups[group] =
+		SB_GROUP_WORD(offset, count, empty, SB_GROUP_SEQUENCE(f->groups[group]) + 1);
+	return fake_call_changed(f->calls);
+}
+
+static int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count,
+		      uint32_t *empty)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_group_load);
+
+	if (r < 0)
+		return r;
+	if (offset)
+		*offset = SB_GROUP_LIST(f->groups[group]);
+	if (count)
+		*count = SB_GROUP_COUNT(f->groups[group]);
+	if (empty)
+		*empty = SB_GROUP_EMPTY(f->groups[group]);
+	return 0;
+}
+
+static int counters(void *self, uint32_t group, struct sb_group_counters *ret)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_counters);
+
+	if (r == 0)
+		*ret = f->counters[group];
+	return r;
+}
+
+static int counters_reset(void *self, uint32_t group)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_counters_reset);
+
+	if (r == 0)
+		memset(&f->counters[group], 0, sizeof(f->counters[group]));
+	return r;
+}
+
+void fake_close(struct fake_dataplane *f, uint64_t cookie)
+{
+	for (uint32_t i = 0; i < SB_SLOTS_MAX; i++)
+		if (f->slots[i].cookie == cookie)
+			f->slots[i].cookie = 0;
+}
+
+/* -- packets --------------------------------------------------------------------------------------
+ */
+
+static uint64_t pick(const struct fake_dataplane *f, uint32_t group, uint32_t owner,
+		     uint16_t from_port, struct sb_group_counters *n)
+{
+	uint32_t offset = SB_GROUP_LIST(f->groups[group]), count = SB_GROUP_COUNT(f->groups[group]);
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t slot = f->lists[(offset + (from_port + i) % count) % SB_SLOT_LIST_MAX];
+
+		if (slot < SB_SLOTS_MAX && f->slots[slot].cookie && f->slots[slot].owner == owner)
+			return f->slots[slot].cookie;
+		n->dead_slots++;
+	}
+	return 0;
+}
+
+static struct verdict walk(const struct fake_dataplane *f, const struct packet *p,
+			   uint16_t from_port, struct sb_group_counters *counters)
+{
+	bool udp = p->protocol == IPPROTO_UDP, v6 = p->destination.family == AF_INET6;
+	struct sb_group_counters unused = { 0 }, *n;
+	int64_t label = f->tables.words ? tables_match(&f->tables, p) : -1;
+	uint32_t base, group, owner;
+	uint64_t cookie;
+
+	if (label < 0 || label >= SB_LABELS_MAX)
+		return (struct verdict){ .kind = VERDICT_PASS };
+	base = (uint32_t)label * SB_GROUPS_PER_LABEL + (udp ? SB_GROUP_UDP : 0);
+	group = base + (v6 ? SB_GROUP_V6 : SB_GROUP_V4);
+	owner = SB_SLOT_OWNER(label, udp);
+	n = counters ? &counters[group] : &unused;
+	n->lookups++;
+	cookie = pick(f, group, owner, from_port, n);
+	if (!cookie && !v6)
+		cookie = pick(f, base + SB_GROUP_DUAL, owner, from_port, n);
+	if (cookie)
+		return (struct verdict){ .kind = VERDICT_SOCKET, .cookie = cookie };
+	n->misses++;
+	return (struct verdict){
+		.kind = SB_GROUP_EMPTY(f->groups[group]) == SB_EMPTY_PASS ? VERDICT_PASS
+									  : VERDICT_DROP,
+	};
+}
+
+struct verdict fake_packet(struct fake_dataplane *f, const struct packet *packet,
+			   uint16_t from_port)
+{
+	return walk(f, packet, from_port, f->counters);
+}
+
+struct verdict fake_verdict(struct fake_dataplane *f, const struct packet *packet,
+			    uint16_t from_port)
+{
+	return walk(f, packet, from_port, NULL);
+}
+
+static int run(void *self, const struct packet *packet, const struct sb_address *from,
+	       uint16_t from_port, struct verdict *ret)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_run);
+
+	if (r < 0)
+		return r;
+	*ret = f->cannot_run ? (struct verdict){ .kind = VERDICT_UNKNOWN, .error = ENOTSUP }
+			     : walk(f, packet, from_port, NULL);
+	return 0;
+}
+
+/* -- the rest
+ * --------------------------------------------------------------------------------------- */
+
+static int programs(void *self, struct other_program *ret, size_t max)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_programs);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < f->n_programs && i < max; i++)
+		ret[i] = f->programs[i];
+	return (int)f->n_programs;
+}
+
+static void info(void *self, struct dataplane_info *ret)
+{
+	const struct fake_dataplane *f = self;
+
+	*ret = (struct dataplane_info){
+		.program_id = 7,
+		.link_id = 8,
+		.generation = f->n_generations,
+		.netns_inode = 9,
+		.rules_bytes = f->tables.capacity * sizeof(uint64_t),
+	};
+}
+
+static int unload(void *self, struct sb_error *error)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_unload);
+
+	if (r < 0)
+		return fail(error, r);
+	f->unloaded = true;
+	free(f->tables.words);
+	f->tables = (struct tables){ 0 };
+	return fake_call_changed(f->calls);
+}
+
+struct dataplane_port fake_dataplane_port(struct fake_dataplane *f)
+{
+	return (struct dataplane_port){
+		.self = f,
+		.publish = publish,
+		.edit = edit,
+		.slot_store = slot_store,
+		.slot_clear = slot_clear,
+		.slot_cookie = slot_cookie,
+		.slot_owner = slot_owner,
+		.list_store = list_store,
+		.group_store = group_store,
+		.group_load = group_load,
+		.counters = counters,
+		.counters_reset = counters_reset,
+		.run = run,
+		.programs = programs,
+		.info = info,
+		.unload = unload,
+	};
+}
+
+/* -- before and after
+ * ------------------------------------------------------------------------------- */
+
+struct fake_kernel *fake_kernel_copy(const struct fake_dataplane *f)
+{
+	struct fake_kernel *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		abort();
+	k->slots = calloc(SB_SLOTS_MAX, sizeof(*k->slots));
+	k->groups = calloc(SB_GROUPS_MAX, sizeof(*k->groups));
+	k->members = calloc((size_t)SB_GROUPS_MAX * FAKE_MEMBERS, sizeof(*k->members));
+	if (!k->slots || !k->groups || !k->members)
+		abort();
+	memcpy(k->slots, f->slots, SB_SLOTS_MAX * sizeof(*k->slots));
+	for (uint32_t g = 0; g < SB_GROUPS_MAX; g++) {
+		uint64_t w = f->groups[g];
+
+		k->groups[g] = SB_GROUP_WORD(0, SB_GROUP_COUNT(w), SB_GROUP_EMPTY(w), 0);
+		for (uint32_t i = 0; i < SB_GROUP_COUNT(w) && i < FAKE_MEMBERS; i++)
+			k->members[g * FAKE_MEMBERS + i] = f->lists[SB_GROUP_LIST(w) + i] + 1;
+	}
+	return k;
+}
+
+void fake_kernel_free(struct fake_kernel *k)
+{
+	if (!k)
+		return;
+	free(k->slots);
+	free(k->groups);
+	free(k->members);
+	free(k);
+}
+
+const char *fake_kernel_compare(const struct fake_kernel *a, const struct fake_kernel *b)
+{
+	for (uint32_t i = 0; i < SB_SLOTS_MAX; i++)
+		if (a->slots[i].cookie != b->slots[i].cookie ||
+		    a->slots[i].owner != b->slots[i].owner)
+			return "a slot";
+	if (memcmp(a->groups, b->groups, SB_GROUPS_MAX * sizeof(*a->groups)) != 0)
+		return "a group's word";
+	if (memcmp(a->members, b->members,
+		   (size_t)SB_GROUPS_MAX * FAKE_MEMBERS * sizeof(*a->members)) != 0)
+		return "a group's list";
+	return NULL;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/core/scenarios.h"
+
+char *verdicts_text(struct world *w)
+{
+	static const char *const addresses[] = {
+		"192.0.2.1",   "192.0.2.200",   "198.51.100.1", "203.0.113.1",
+		"10.0.0.1",    "10.1.0.1",      "10.1.2.3",     "172.16.0.1",
+		"2001:db8::1", "2001:db8:1::1", "2001:db9::1",
+	};
+	static const uint16_t ports[] = { 53, 80, 81, 443, 8080, 50000 };
+	struct sb_text text = { 0 };
+
+	for (size_t a = 0; a < ARRAY_SIZE(addresses); a++)
+		for (size_t p = 0; p < ARRAY_SIZE(ports); p++)
+			for (unsigned udp = 0; udp < 2; udp++) {
+				const char *protocol = udp ? "udp" : "tcp";
+
+				sb_text_printf(&text, "%s %s %u", protocol, addresses[a], ports[p]);
+				for (uint16_t from = 0; from < 4; from++)
+					sb_text_printf(&text, " %d",
+						       hit_from(w, protocol, addresses[a], ports[p],
+								from));
+				sb_text_printf(&text, "\n");
+			}
+	assert_int_equal(text.error, 0);
+	return text.data;
+}
+
+static void copy_blob(struct fake_blob *to, const struct fake_blob *from)
+{
+	if (from->data)
+		fake_blob_set(to, from->data, from->length);
+}
+
+struct picture picture_take(struct world *w)
+{
+	struct picture p = {
+		.verdicts = verdicts_text(w),
+		.kernel = fake_kernel_copy(w->kernel),
+	};
+
+	if (w->core) {
+		const struct registry *r = w->core->registry;
+
+		p.model = model_text(w);
+		p.rules = rules_text(w);
+		p.used[0] = r->ids.used;
+		p.used[1] = r->slots.used;
+		p.used[2] = r->lists.used;
+	}
+	copy_blob(&p.labels, &w->state->labels);
+	copy_blob(&p.saved_rules, &w->state->rules);
+	copy_blob(&p.journal, &w->state->journal);
+	return p;
+}
+
+void picture_clear(struct picture *p)
+{
+	free(p->rules);
+	free(p->verdicts);
+	free(p->model);
+	fake_kernel_free(p->kernel);
+	fake_blob_clear(&p->labels);
+	fake_blob_clear(&p->saved_rules);
+	fake_blob_clear(&p->journal);
+	*p = (struct picture){ 0 };
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+const char *picture_compare_outcome(const struct picture *a, const struct picture *b)
+{
+	if (!same_text(a->verdicts, b->verdicts))
+		return "verdicts";
+	return same_text(a->rules, b->rules) ? NULL : "rules";
+}
+
+const char *picture_compare(const struct picture *a, const struct picture *b)
+{
+	const char *differs = picture_compare_outcome(a, b);
+	static const char *const ranges[] = { "label ids", "slots", "places in lists" };
+
+	if (!differs && !same_text(a->model, b->model))
+		differs = "the model";
+	if (!differs)
+		differs = fake_kernel_compare(a->kernel, b->kernel);
+	if (!differs && !fake_blob_same(&a->labels, &b->labels))
+		differs = "the saved labels";
+	if (!differs && !fake_blob_same(&a->saved_rules, &b->saved_rules))
+		differs = "the saved rules";
+	if (!differs && !fake_blob_same(&a->journal, &b->journal))
+		differs = "the saved changes";
+	for (size_t i = 0; i < ARRAY_SIZE(ranges) && !differs; i++)
+		if (a->used[i] != b->used[i])
+			differs = ranges[i];
+	return differs;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/core/scenarios.h"
+
+/* Sockets of the world, in the order of scenario_world(). */
+enum {
+	WEB_1 = FAKE_FD_FIRST,
+	WEB_2,
+	DNS_4,
+	DNS_6,
+	APP_6,
+	OLD_4,
+	BARE_4,
+	NEW_4, /* from here on: not registered */
+	NEW_4B,
+	NEW_6,
+	NEW_DUAL,
+	NEW_UDP,
+};
+
+static void configure(struct world *w)
+{
+	struct core_label_config *l;
+
+	l = config_label(w, "web", RULES("tcp 192.0.2.0/24 80", "tcp 2001:db8::/32 80"));
+	allow_user(l, 33);
+	allow_unit(l, "web.service");
+	l->policy.summary = strdup("user www-data");
+	l->description = "public web";
+	l = config_label(w, "gate", RULES("tcp 198.51.100.0/24 443"));
+	l->when_empty = WHEN_EMPTY_PASS;
+	allow_group(l, 44);
+}
+
+static void make_sockets(struct fake_host *h)
+{
+	fake_tcp(h, "127.0.0.1", 8080);
+	fake_tcp(h, "127.0.0.1", 8081);
+	fake_udp(h, "127.0.0.1", 5353);
+	fake_udp(h, "::1", 5353);
+	fake_tcp(h, "::", 9000);
+	fake_tcp(h, "127.0.0.1", 7000);
+	fake_tcp(h, "127.0.0.1", 7001);
+	fake_tcp(h, "127.0.0.1", 8082);
+	fake_tcp(h, "127.0.0.1", 8083);
+	fake_tcp(h, "::1", 8084);
+	fake_tcp(h, "::", 8085);
+	fake_udp(h, "127.0.0.1", 5354);
+}
+
+struct world *scenario_world(const struct scenario *s)
+{
+	struct world *w = world_new();
+
+	configure(w);
+	make_sockets(w->host);
+	assert_int_equal(world_start(w), 0);
+	fake_unit(w->host, 200, "web.service");
+	w->actor.pid = 200;
+	assert_int_equal(ask_fds(w, FDS(WEB_1, WEB_2), "REQUEST=register\nLABEL=web\n"), 0);
+	assert_int_equal(ask_fds(w, FDS(DNS_4, DNS_6), "REQUEST=register\nLABEL=dns\n"), 0);
+	assert_int_equal(ask_register(w, "app", APP_6), 0);
+	assert_int_equal(ask_register(w, "old", OLD_4), 0);
+	assert_int_equal(ask_register(w, "bare", BARE_4), 0);
+	assert_int_equal(ask_apply(w,
+				   "udp 203.0.113.0/24 53 dns\n"
+				   "udp 2001:db8::/32 53 dns\n"
+				   "any 10.0.0.0/8 1-1023 app\n",
+				   false),
+			 0);
+	assert_int_equal(ask_bind(w, "app tcp 10.1.0.0/16 80"), 0);
+	assert_int_equal(ask_bind(w, "old tcp 10.1.2.0/24 80,443"), 0);
+	assert_int_equal(ask_bind(w, "alone udp 172.16.0.0/12 any"), 0);
+	if (s->prepare)
+		s->prepare(w);
+	/* A start looks at every group and every slot: the first few will do. */
+	w->calls.limit[FAKE_CALL_group_load] = s->restarts ? 10 : 0;
+	w->calls.limit[FAKE_CALL_slot_owner] = s->restarts ? 20 : 0;
+	return w;
+}
+
+static int register_new(struct world *w)
+{
+	return ask_register(w, "fresh", NEW_4);
+}
+
+static int register_replace(struct world *w)
+{
+	return ask_fds(w, FDS(NEW_4, WEB_2, NEW_DUAL), "REQUEST=register\nLABEL=web\n");
+}
+
+static int register_add(struct world *w)
+{
+	return ask_fds(w, FDS(NEW_4, NEW_6), "REQUEST=register\nLABEL=web\nMODE=add\n");
+}
+
+static int register_several(struct world *w)
+{
+	return ask_fds(w, FDS(NEW_4, NEW_UDP, NEW_4B, NEW_DUAL),
+		       "REQUEST=register\nLABEL=web\nCOUNT=1\nLABEL=one\nCOUNT=1\nLABEL=two\n"
+		       "COUNT=1\nLABEL=app\n");
+}
+
+static int register_short(struct world *w)
+{
+	return ask_fds(w, FDS(NEW_4), "web#");
+}
+
+/* By its unit, which has to be asked for. */
+static int register_by_unit(struct world *w)
+{
+	struct actor root = w->actor;
+	int r;
+
+	w->actor = (struct actor){ .pid = 200, .uid = 1000, .gid = 1000 };
+	r = ask_register(w, "web", NEW_4);
+	w->actor = root;
+	return r;
+}
+
+static int unregister_some(struct world *w)
+{
+	return ask(w, "REQUEST=unregister\nLABEL=dns\nPROTOCOL=udp\n");
+}
+
+/* It has no rules: nothing is left of it. */
+static int unregister_last(struct world *w)
+{
+	return ask(w, "REQUEST=unregister\nLABEL=bare\n");
+}
+
+static int bind_new(struct world *w)
+{
+	return ask_bind(w, "fresh tcp 10.2.0.0/16 80");
+}
+
+static int bind_several(struct world *w)
+{
+	return ask_bind(w, "web any 10.1.2.0/24 81,8080,50000-50010");
+}
+
+static int bind_move(struct world *w)
+{
+	return ask(w, "REQUEST=bind\nLABEL=web\nPROTOCOL=tcp\nPREFIX=10.1.2.0/24\n"
+		      "PORTS=80,443,8080\nMOVE=yes\n");
+}
+
+static int bind_without_room(struct world *w)
+{
+	w->kernel->spare = 0;
+	w->kernel->tables.used = w->kernel->tables.capacity;
+	return ask_bind(w, "app udp 192.0.2.0/24 53");
+}
+
+static int unbind_some(struct world *w)
+{
+	return ask_unbind(w, "app any 10.0.0.0/8 1-1023");
+}
+
+static int unbind_last(struct world *w)
+{
+	return ask_unbind(w, "alone udp 172.16.0.0/12 any");
+}
+
+static int apply(struct world *w)
+{
+	return ask_apply(w,
+			 "udp 203.0.113.0/24 53 dns\n" /* as it was */
+			 "any 10.0.0.0/8 1-1023 web\n" /* moved */
+			 "tcp 192.0.2.0/24 80 web\n"   /* of the label file */
+			 "tcp 10.1.0.0/16 8080 app\n"
+			 "tcp 172.16.0.0/12 80 new-a\n"
+			 "tcp 172.16.0.0/12 81 new-b\n",
+			 false);
+}
+
+static int apply_nothing(struct world *w)
+{
+	return ask_apply(w, "", false);
+}
+
+static int apply_dry(struct world *w)
+{
+	return ask_apply(w, "tcp 10.1.0.0/16 8080 fresh\n", true);
+}
+
+static int list_rules(struct world *w)
+{
+	return ask(w, "REQUEST=rules\nLABEL=app\n");
+}
+
+static int status(struct world *w)
+{
+	return ask(w, "REQUEST=status\n");
+}
+
+static int explain(struct world *w)
+{
+	return ask(w, "REQUEST=explain\nPROTOCOL=tcp\nADDRESS=10.1.2.3\nPORT=80\n");
+}
+
+/* web gains and loses rules and becomes WhenEmpty=pass, gate loses its file, mail is new. */
+static int reload(struct world *w)
+{
+	struct core_label_config *l;
+
+	config_clear(w);
+	w->config.settings.max_sockets = 32;
+	l = config_label(w, "web", RULES("tcp 192.0.2.0/24 81", "tcp 2001:db8::/32 80"));
+	l->when_empty = WHEN_EMPTY_PASS;
+	allow_user(l, 34);
+	config_label(w, "mail", RULES("tcp 203.0.113.0/24 80"))->when_empty = WHEN_EMPTY_PASS;
+	/* A rule that was made at run time, now in a file. */
+	config_label(w, "app", RULES("tcp 10.1.0.0/16 80"));
+	return world_reload(w);
+}
+
+static int restart(struct world *w)
+{
+	return world_start(w);
+}
+
+static void close_some(struct world *w)
+{
+	fake_close(w->kernel, WEB_2);
+	fake_close(w->kernel, APP_6);
+}
+
+static int restart_changed(struct world *w)
+{
+	config_clear(w);
+	config_label(w, "web", RULES("tcp 192.0.2.0/24 81"))->when_empty = WHEN_EMPTY_PASS;
+	config_label(w, "mail", RULES("tcp 203.0.113.0/24 80"));
+	return world_start(w);
+}
+
+/* Nothing is ever refused here; what cannot be done now is done the next time. */
+static int sweep(struct world *w)
+{
+	w->in_core = true;
+	core_sweep(w->core);
+	w->in_core = false;
+	return 0;
+}
+
+const struct scenario scenarios[] = {
+	{ "register, a new label", register_new },
+	{ "register, replacing", register_replace },
+	{ "register, adding", register_add },
+	{ "register, several labels", register_several },
+	{ "register, short form", register_short },
+	{ "register, by unit", register_by_unit },
+	{ "unregister", unregister_some },
+	{ "unregister, the last", unregister_last },
+	{ "bind, a new label", bind_new },
+	{ "bind, several ports", bind_several },
+	{ "bind, moving", bind_move },
+	{ "bind, without room", bind_without_room },
+	{ "unbind", unbind_some },
+	{ "unbind, the last", unbind_last },
+	{ "apply", apply },
+	{ "apply, nothing", apply_nothing },
+	{ "apply, dry run", apply_dry },
+	{ "rules", list_rules },
+	{ "status", status },
+	{ "explain", explain },
+	{ "reload", reload },
+	{ "start", restart, .restarts = true },
+	{ "start, changed meanwhile", restart_changed, close_some, true },
+	{ "sweep", sweep, close_some },
+};
+
+const size_t n_scenarios = ARRAY_SIZE(scenarios);

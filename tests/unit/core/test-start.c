@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Starting on what an earlier run left, whatever became of it since. */
+#include "tests/unit/core/world.h"
+
+#include <stdio.h>
+
+#define WEB FAKE_FD_FIRST
+#define WEB_2 (FAKE_FD_FIRST + 1)
+#define DNS (FAKE_FD_FIRST + 2)
+
+/* web: two sockets and a rule; dns: one of each. */
+static int setup(void **state)
+{
+	struct world *w;
+
+	world_setup(state);
+	w = *state;
+	fake_tcp(w->host, "127.0.0.1", 1);
+	fake_tcp(w->host, "127.0.0.1", 2);
+	fake_udp(w->host, "127.0.0.1", 3);
+	assert_int_equal(ask_bind(w, "web tcp 192.0.2.0/24 80"), 0);
+	assert_int_equal(ask_bind(w, "dns udp 192.0.2.0/24 53"), 0);
+	assert_int_equal(ask_fds(w, FDS(WEB, WEB_2), "REQUEST=register\nLABEL=web\n"), 0);
+	assert_int_equal(ask_register(w, "dns", DNS), 0);
+	return 0;
+}
+
+static void check_traffic(struct world *w)
+{
+	assert_int_equal(hit_from(w, "tcp", "192.0.2.1", 80, 0), WEB);
+	assert_int_equal(hit_from(w, "tcp", "192.0.2.1", 80, 1), WEB_2);
+	assert_int_equal(hit(w, "udp", "192.0.2.1", 53), DNS);
+}
+
+static size_t filled(const struct world *w)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < SB_SLOTS_MAX; i++)
+		n += w->kernel->slots[i].cookie || w->kernel->slots[i].owner;
+	return n;
+}
+
+static size_t used_groups(const struct world *w)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < SB_GROUPS_MAX; i++)
+		n += SB_GROUP_COUNT(w->kernel->groups[i]) || SB_GROUP_EMPTY(w->kernel->groups[i]);
+	return n;
+}
+
+static void test_nothing_changed(void **state)
+{
+	struct world *w = *state;
+	_cleanup_free_ char *before = model_text(w), *after = NULL;
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(world_start(w), 0);
+		check_traffic(w);
+		free(after);
+		after = model_text(w);
+		assert_string_equal(before, after);
+		assert_int_equal(w->core->registry->slots.used, 3);
+		assert_int_equal(w->core->registry->lists.used, 3);
+		assert_int_equal(filled(w), 3);
+	}
+	/* And it goes on working. */
+	assert_int_equal(ask_register(w, "web", fake_tcp(w->host, "127.0.0.1", 4)), 0);
+	assert_int_equal(hit_from(w, "tcp", "192.0.2.1", 80, 1), DNS + 1);
+	assert_int_equal(filled(w), 2);
+}
+
+static void test_lost_sockets(void **state)
+{
+	struct world *w = *state;
+
+	fake_close(w->kernel, WEB);
+	fake_close(w->kernel, DNS);
+	assert_int_equal(world_start(w), 0);
+	for (uint16_t from = 0; from < 2; from++)
+		assert_int_equal(hit_from(w, "tcp", "192.0.2.1", 80, from), WEB_2);
+	assert_int_equal(hit(w, "udp", "192.0.2.1", 53), DROP);
+	assert_int_equal(w->core->registry->slots.used, 1);
+	assert_int_equal(filled(w), 1);
+	assert_int_equal(ask(w, "REQUEST=status\n"), 0);
+	assert_int_equal(table_count(w, "socket"), 1);
+}
+
+/* The machine was rebooted: nothing is pinned. Rules are wanted still. */
+static void test_empty_kernel(void **state)
+{
+	struct world *w = *state;
+
+	fake_dataplane_free(w->kernel);
+	w->kernel = fake_dataplane_new(&w->calls, w->host);
+	assert_int_equal(world_start(w), 0);
+	check_rules(w, "tcp 192.0.2.0/24 80 web\nudp 192.0.2.0/24 53 dns\n");
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 80), DROP);
+	assert_int_equal(w->core->registry->slots.used, 0);
+}
+
+/* The state is gone, the kernel is not: nobody knows whose sockets these are. */
+static void test_empty_state(void **state)
+{
+	struct world *w = *state;
+
+	fake_blob_clear(&w->state->labels);
+	fake_blob_clear(&w->state->rules);
+	fake_blob_clear(&w->state->journal);
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 80), PASS);
+	assert_int_equal(filled(w), 0);
+	assert_int_equal(used_groups(w), 0);
+	assert_int_equal(w->core->registry->n_labels, 0);
+}
+
+/* Slots and groups that nobody knows, as a registration that was cut short leaves them. */
+static void test_strangers(void **state)
+{
+	struct world *w = *state;
+	uint32_t group = 77 * SB_GROUPS_PER_LABEL;
+
+	w->kernel->slots[500] = (struct fake_slot){ 1234, SB_SLOT_OWNER(0, 0) };
+	w->kernel->slots[501] = (struct fake_slot){ 1235, SB_SLOT_OWNER(77, 0) };
+	w->kernel->slots[502] = (struct fake_slot){ 0, SB_SLOT_OWNER(77, 0) };
+	w->kernel->lists[900] = 501;
+	w->kernel->groups[group] = SB_GROUP_WORD(900, 1, SB_EMPTY_PASS, 5);
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
+	assert_int_equal(filled(w), 3);
+	assert_int_equal(SB_GROUP_COUNT(w->kernel->groups[group]), 0);
+	assert_int_equal(SB_GROUP_EMPTY(w->kernel->groups[group]), SB_EMPTY_DROP);
+	assert_int_equal(w->core->registry->lists.used, 3);
+}
+
+/* Another socket sits in the slot, or the slot is another label's: it is not believed. */
+static void test_foreign_slots(void **state)
+{
+	struct world *w = *state;
+	const struct label *l = registry_find(w->core->registry, "web");
+	uint32_t first = l->members[0].slot, second = l->members[1].slot;
+
+	w->kernel->slots[first].cookie = 4242;
+	w->kernel->slots[second].owner += 2;
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 80), DROP);
+	assert_int_equal(filled(w), 1);
+	assert_int_equal(hit(w, "udp", "192.0.2.1", 53), DNS);
+}
+
+/* Groups whose words make no sense. */
+static void test_hostile_groups(void **state)
+{
+	struct world *w = *state;
+
+	w->kernel->hostile = true;
+	w->kernel->groups[800] = SB_GROUP_WORD(0xffffff, 0xfff, 3, 0);
+	w->kernel->groups[801] = w->kernel->groups[registry_find(w->core->registry, "web")->id * 8];
+	w->kernel->groups[802] = SB_GROUP_WORD(0, 0xfff, 2, 0);
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
+	assert_int_equal(used_groups(w), 2);
+	assert_int_equal(w->core->registry->lists.used, 3);
+}
+
+static void check_without_labels(struct world *w, const char *labels)
+{
+	fake_blob_set(&w->state->labels, labels, strlen(labels));
+	assert_int_equal(world_start(w), 0);
+	check_rules(w, "tcp 192.0.2.0/24 80 web\nudp 192.0.2.0/24 53 dns\n");
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 80), DROP);
+	assert_int_equal(filled(w), 0);
+	assert_int_equal(w->core->registry->n_labels, 2);
+}
+
+static void test_newer_labels(void **state)
+{
+	_cleanup_free_ char *newer = NULL;
+	struct world *w = *state;
+	char *version;
+
+	newer = strdup(w->state->labels.data);
+	version = strstr(newer, "version=1");
+	assert_non_null(version);
+	version[8] = '9';
+	check_without_labels(w, newer);
+}
+
+static void test_foreign_labels(void **state)
+{
+	check_without_labels(*state, "#!/bin/sh\nrm -rf /\n");
+	check_without_labels(*state, "");
+	check_without_labels(*state, "\n\n\n");
+}
+
+/* The file of labels, cut at every byte: all of it is believed, or nothing. */
+static void test_cut_labels(void **state)
+{
+	struct world *w = *state;
+	_cleanup_free_ char *whole = strdup(w->state->labels.data);
+	size_t length = strlen(whole);
+
+	for (size_t n = 0; n < length - 1; n++) {
+		char last = whole[n];
+
+		whole[n] = '\0';
+		check_without_labels(w, whole);
+		whole[n] = last;
+	}
+}
+
+/* One byte of it changed: no crash, and no socket under a label that it was not saved for. */
+static void test_damaged_labels(void **state)
+{
+	struct world *w = *state;
+	_cleanup_free_ char *whole = strdup(w->state->labels.data);
+	size_t length = strlen(whole);
+	struct fake_kernel *kernel = fake_kernel_copy(w->kernel);
+	_cleanup_free_ uint32_t *lists = malloc(SB_SLOT_LIST_MAX * sizeof(*lists));
+	_cleanup_free_ uint64_t *groups = malloc(SB_GROUPS_MAX * sizeof(*groups));
+
+	memcpy(lists, w->kernel->lists, SB_SLOT_LIST_MAX * sizeof(*lists));
+	memcpy(groups, w->kernel->groups, SB_GROUPS_MAX * sizeof(*groups));
+	for (size_t n = 0; n < length; n += 3) {
+		char byte = whole[n];
+		int found;
+
+		whole[n] = (char)(byte ^ 1);
+		fake_blob_set(&w->state->labels, whole, length);
+		assert_int_equal(world_start(w), 0);
+		found = hit(w, "tcp", "192.0.2.1", 80);
+		assert_true(found == DROP || found == WEB || found == WEB_2);
+		found = hit(w, "udp", "192.0.2.1", 53);
+		assert_true(found == DROP || found == DNS);
+		whole[n] = byte;
+		memcpy(w->kernel->slots, kernel->slots, SB_SLOTS_MAX * sizeof(*kernel->slots));
+		memcpy(w->kernel->lists, lists, SB_SLOT_LIST_MAX * sizeof(*lists));
+		memcpy(w->kernel->groups, groups, SB_GROUPS_MAX * sizeof(*groups));
+	}
+	fake_kernel_free(kernel);
+}
+
+/* -- rules ------------------------------------------------------------------------------------ */
+
+static void set_rules(struct world *w, const char *rules, const char *journal)
+{
+	fake_blob_set(&w->state->rules, rules, strlen(rules));
+	fake_blob_set(&w->state->journal, journal, strlen(journal));
+	assert_int_equal(world_start(w), 0);
+}
+
+static void test_journal(void **state)
+{
+	struct world *w = *state;
+
+	set_rules(w, "tcp 10.0.0.0/8 1 a\ntcp 10.0.0.0/8 2 b\n",
+		  "+ tcp 10.0.0.0/8 3 c\n.\n"
+		  "- tcp 10.0.0.0/8 1 -\n+ tcp 10.0.0.0/8 2 c\n.\n");
+	check_rules(w, "tcp 10.0.0.0/8 2 c\ntcp 10.0.0.0/8 3 c\n");
+	assert_int_equal(w->core->registry->n_labels, 3); /* c, and those with sockets */
+	/* One text again, and the same after one more start. */
+	assert_null(w->state->journal.data);
+	assert_int_equal(world_start(w), 0);
+	check_rules(w, "tcp 10.0.0.0/8 2 c\ntcp 10.0.0.0/8 3 c\n");
+}
+
+/* A change without its closing "." did not happen, wherever it was cut. */
+static void test_cut_journal(void **state)
+{
+	static const char journal[] = "+ tcp 10.0.0.0/8 1 a\n.\n"
+				      "+ tcp 10.0.0.0/8 2 a\n- tcp 10.0.0.0/8 1 -\n.\n";
+	struct world *w = *state;
+	size_t first = (size_t)(strstr(journal, "\n.\n") + 3 - journal);
+	char cut[sizeof(journal)];
+
+	for (size_t n = 0; n < sizeof(journal); n++) {
+		snprintf(cut, n + 1, "%s", journal);
+		set_rules(w, "", cut);
+		check_rules(w, n < first                 ? ""
+			       : n < sizeof(journal) - 1 ? "tcp 10.0.0.0/8 1 a\n"
+							 : "tcp 10.0.0.0/8 2 a\n");
+	}
+}
+
+static void test_damaged_journal(void **state)
+{
+	struct world *w = *state;
+
+	set_rules(w, "tcp 10.0.0.0/8 1 a\n",
+		  "+ nonsense\n.\n"
+		  "\n.\n"
+		  "?\n.\n"
+		  "+\n.\n"
+		  "+ \n.\n"
+		  "- \n.\n"
+		  "- tcp 10.0.0.0/8 99 -\n.\n"
+		  "+ tcp 10.0.0.0/8 2 a\n.\n");
+	check_rules(w, "tcp 10.0.0.0/8 1 a\ntcp 10.0.0.0/8 2 a\n");
+}
+
+static void test_damaged_rules(void **state)
+{
+	struct world *w = *state;
+
+	set_rules(w,
+		  "tcp 10.0.0.0/8 1 a\n"
+		  "tcp 10.0.0.0/8 x a\n"
+		  "tcp 10.0.0.0/8 1 b\n"
+		  "tcp 10.0.0.0/8 100-109 a\n"
+		  "tcp 10.0.0.0/8 105-114 b\n"
+		  "tcp 10.0.0.0/8 110-119 b\n"
+		  "\x01\x02\xff\n"
+		  "tcp 10.0.0.0/8 2 a",
+		  "");
+	check_rules(w, "tcp 10.0.0.0/8 1 a\n"
+		       "tcp 10.0.0.0/8 2 a\n"
+		       "tcp 10.0.0.0/8 100-109 a\n"
+		       "tcp 10.0.0.0/8 110-119 b\n");
+}
+
+/* -- configuration that changed meanwhile ---------------------------------------------------------
+ */
+
+static void test_label_file_appears(void **state)
+{
+	struct world *w = *state;
+
+	config_label(w, "web", RULES("tcp 192.0.2.0/24 81"))->when_empty = WHEN_EMPTY_PASS;
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 81), WEB);
+	config_clear(w);
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 81), PASS);
+}
+
+/* With no broker running nobody could unbind what is in the way: the file wins. */
+static void test_label_file_against_runtime_rule(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(ask_bind(w, "web tcp 192.0.2.0/24 100-110,443"), 0);
+	config_label(w, "mail", RULES("tcp 192.0.2.0/24 80", "tcp 192.0.2.0/24 105-115"));
+	assert_int_equal(world_start(w), 0);
+	check_rules(w, "tcp 192.0.2.0/24 80 mail\n"
+		       "tcp 192.0.2.0/24 443 web\n"
+		       "udp 192.0.2.0/24 53 dns\n"
+		       "tcp 192.0.2.0/24 105-115 mail\n");
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 80), DROP);
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 443), WEB);
+	/* For good, not only while the file is there. */
+	config_clear(w);
+	assert_int_equal(world_start(w), 0);
+	check_rules(w, "tcp 192.0.2.0/24 443 web\nudp 192.0.2.0/24 53 dns\n");
+}
+
+static void test_limits_lowered(void **state)
+{
+	struct world *w = *state;
+
+	w->config.settings.max_rules = 1;
+	check_refusal(w, world_start(w), ENOSPC, "MaxRules=");
+	w->config.settings.max_rules = 2;
+	w->config.settings.max_labels = 1; /* those that are there stay */
+	w->config.settings.max_sockets = 1;
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
+}
+
+/* Many labels are one step, not one each. */
+static void test_many_labels(void **state)
+{
+	struct world *w = *state;
+	char rule[64];
+
+	for (int i = 0; i < 90; i++) {
+		sprintf(rule, "l%d tcp 10.0.%d.0/24 1", i, i);
+		assert_int_equal(ask_bind(w, rule), 0);
+	}
+	fake_calls_begin(&w->calls, 0, 0);
+	assert_int_equal(world_start(w), 0);
+	assert_true(w->calls.count[FAKE_CALL_commit] < 5);
+	assert_int_equal(w->core->registry->n_labels, 92);
+	check_traffic(w);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_nothing_changed),
+		TEST(test_lost_sockets),
+		TEST(test_empty_kernel),
+		TEST(test_empty_state),
+		TEST(test_strangers),
+		TEST(test_foreign_slots),
+		TEST(test_hostile_groups),
+		TEST(test_newer_labels),
+		TEST(test_foreign_labels),
+		TEST(test_cut_labels),
+		TEST(test_damaged_labels),
+		TEST(test_journal),
+		TEST(test_cut_journal),
+		TEST(test_damaged_journal),
+		TEST(test_damaged_rules),
+		TEST(test_label_file_appears),
+		TEST(test_label_file_against_runtime_rule),
+		TEST(test_limits_lowered),
+		TEST(test_many_labels),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
