@@ -19,11 +19,12 @@ static int64_t now_ms(void)
 }
 
 /* Waits for EVENTS until DEADLINE (-1: for ever). 0, -ETIMEDOUT or another negative errno. */
-static int wait_for(int fd, short events, int64_t deadline)
+static int wait_for(const struct sockbroker *sb, short events, int64_t deadline)
 {
-	struct pollfd p = { .fd = fd, .events = events };
+	struct pollfd p = { .fd = sb->socket, .events = events };
 
 	for (;;) {
+		int next = sb->waiting ? sb->waiting(sb->waiting_data) : -1;
 		int64_t left = -1;
 		int n;
 
@@ -32,13 +33,15 @@ static int wait_for(int fd, short events, int64_t deadline)
 			if (left < 0)
 				left = 0;
 		}
+		if (next >= 0 && (left < 0 || next < left))
+			left = next;
 		n = poll(&p, 1, (int)left);
 		if (n > 0)
 			return 0;
-		if (n == 0)
-			return -ETIMEDOUT;
-		if (errno != EINTR)
+		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (n == 0 && deadline >= 0 && now_ms() >= deadline)
+			return -ETIMEDOUT;
 	}
 }
 
@@ -52,7 +55,7 @@ static int send_before(struct sockbroker *sb, const struct sb_writer *w, const i
 			continue;
 		if (r != -EAGAIN)
 			return r;
-		r = wait_for(sb->socket, POLLOUT, deadline);
+		r = wait_for(sb, POLLOUT, deadline);
 		if (r < 0)
 			return r;
 	}
@@ -68,7 +71,7 @@ static int receive_before(struct sockbroker *sb, int64_t deadline)
 	bool was_reset = false;
 
 	for (;;) {
-		int r = wait_for(sb->socket, POLLIN, deadline);
+		int r = wait_for(sb, POLLIN, deadline);
 
 		if (r < 0)
 			return r;

@@ -93,6 +93,14 @@ int sockbroker_set_timeout(struct sockbroker *sb, int milliseconds)
 	return 0;
 }
 
+void handle_set_waiting(struct sockbroker *sb, handle_waiting waiting, void *data)
+{
+	if (!sb)
+		return;
+	sb->waiting = waiting;
+	sb->waiting_data = data;
+}
+
 static int connect_failed(struct sockbroker *sb, int code, const char *path)
 {
 	const char *hint = "";

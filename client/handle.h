@@ -9,6 +9,10 @@
 #include "protocol/wire-io.h"
 #include "protocol/wire.h"
 
+/* Called while a request waits, at once and then again after as many milliseconds (> 0) as it
+ * returned. */
+typedef int (*handle_waiting)(void *data);
+
 struct sockbroker {
 	int socket;  /* owned; -1: not connected */
 	int timeout; /* milliseconds, or -1 */
@@ -16,7 +20,12 @@ struct sockbroker {
 	struct sb_error error;
 	struct sb_message reply; /* the last one; its warnings stay readable */
 	struct sb_packet packet; /* the fds of the last reply, until taken */
+	handle_waiting waiting;  /* NULL: nobody wants to know */
+	void *waiting_data;
 };
+
+/* What waiting requests call; NULL: nothing. SB may be NULL. */
+void handle_set_waiting(struct sockbroker *sb, handle_waiting waiting, void *data);
 
 /* The beginning of every public call: forgets how the last one went. -ENOMEM for NULL. */
 int handle_begin(struct sockbroker *sb);

@@ -10,6 +10,7 @@
 #include "client/cli/commands.h"
 #include "client/cli/format.h"
 #include "client/cli/json.h"
+#include "client/cli/progress.h"
 #include "client/number.h"
 #include "client/text-file.h"
 #include "protocol/cleanup.h"
@@ -181,12 +182,16 @@ static int apply(struct cli *cli, const struct source *s, bool dry_run)
 {
 	struct sockbroker_table *rows = NULL;
 	struct sockbroker_changes c;
+	struct progress progress;
 	int r = cli_connect(cli);
 
 	if (r != CLI_DONE)
 		return r;
-	if (sockbroker_apply_fd(cli->broker, s->memfd, dry_run ? SOCKBROKER_DRY_RUN : 0, &c,
-				&rows) < 0) {
+	progress_begin(&progress, cli->broker, cli->err, s->name, s->bindings ? "binding" : "line",
+		       s->memfd);
+	r = sockbroker_apply_fd(cli->broker, s->memfd, dry_run ? SOCKBROKER_DRY_RUN : 0, &c, &rows);
+	progress_end(&progress);
+	if (r < 0) {
 		r = rows ? report_bad_lines(cli, s, rows) : cli_request_failed(cli);
 	} else {
 		cli_print_warnings(cli);

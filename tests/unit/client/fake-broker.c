@@ -76,6 +76,8 @@ static bool serve(struct fake_broker *f, int conn)
 		record(f, p);
 		if (step->action == FAKE_HANG_UP)
 			break;
+		if (step->late)
+			go_on = wait_readable(f, step->late);
 		if (step->action != FAKE_SILENCE)
 			reply(conn, step);
 	}

@@ -22,6 +22,7 @@ struct fake_step {
 	enum fake_action action;
 	const char *reply;
 	const char *file;
+	int late; /* the reply waits until this fd has something to read; 0: it does not wait */
 };
 
 /* What one request was. */
