@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/bench/programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <err.h>
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "protocol/cleanup.h"
+#include "tests/bench/baseline.bench.skel.h"
+#include "tests/bench/walk.bench.skel.h"
+
+#ifndef SB_RULES_MARGIN
+#define SB_RULES_MARGIN 0
+#endif
+
+#define IPV6_FIRST_SLOT (LPM_SLOTS / 2)
+
+struct host {
+	char root[64];
+	struct dataplane *dataplane;
+	struct dataplane_port port;
+	int sockets[2][SET_LABELS];
+	int packets, state; /* maps */
+	struct bench_packet *packet_memory;
+	volatile struct bench_state *state_memory;
+};
+
+const char *program_name(enum program p)
+{
+	static const char *const names[] = {
+		[EMPTY] = "empty",           [FIXED] = "fixed",   [LPM_LOOKUP] = "lpm_lookup",
+		[LPM_WHOLE] = "lpm_program", [LOOKUP] = "lookup", [WHOLE] = "program",
+	};
+
+	return names[p];
+}
+
+static int must(int r, const char *what)
+{
+	if (r < 0)
+		err(1, "%s", what);
+	return r;
+}
+
+static void *map_memory(int map, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+
+	if (p == MAP_FAILED)
+		err(1, "mmap of a map");
+	return p;
+}
+
+static void enter_scratch(struct host *h)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	struct rlimit files = { 4096, 4096 };
+	int fd;
+
+	must(unshare(CLONE_NEWNET | CLONE_NEWNS), "unshare");
+	fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
+	must(ioctl(fd, SIOCSIFFLAGS, &lo), "lo up");
+	close(fd);
+	must(setrlimit(RLIMIT_NOFILE, &files), "setrlimit");
+	must(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), "mount");
+	snprintf(h->root, sizeof(h->root), "/tmp/sockbroker-bench.XXXXXX");
+	if (!mkdtemp(h->root))
+		err(1, "%s", h->root);
+	must(mount("bpf", h->root, "bpf", 0, NULL), "mount bpffs");
+}
+
+static int listener(int family)
+{
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
+	int fd = must(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+
+	if (family == AF_INET)
+		must(bind(fd, (struct sockaddr *)&v4, sizeof(v4)), "bind");
+	else
+		must(bind(fd, (struct sockaddr *)&v6, sizeof(v6)), "bind");
+	must(listen(fd, 1), "listen");
+	return fd;
+}
+
+/* Every label has a socket for IPv4 and one for IPv6, in slots that the tries' values name too. */
+static void fill_labels(struct host *h)
+{
+	const struct dataplane_port *p = &h->port;
+
+	for (uint32_t i = 0; i < 2 * SET_LABELS; i++) {
+		uint32_t label = i / 2, v6 = i % 2, slot = (v6 ? IPV6_FIRST_SLOT : 0) + label;
+		uint32_t group = label * SB_GROUPS_PER_LABEL + (v6 ? SB_GROUP_V6 : SB_GROUP_V4);
+		int fd = listener(v6 ? AF_INET6 : AF_INET);
+
+		h->sockets[v6][label] = fd;
+		must(p->slot_store(p->self, slot, SB_SLOT_OWNER(label, 0), fd), "slot_store");
+		must(p->list_store(p->self, slot, &slot, 1), "list_store");
+		must(p->group_store(p->self, group, slot, 1, SB_EMPTY_DROP), "group_store");
+	}
+}
+
+struct host *host_new(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, mapped, .map_flags = BPF_F_MMAPABLE);
+	struct dataplane_options options = {};
+	struct host *h = calloc(1, sizeof(*h));
+	struct sb_error error = {};
+	char pins[80];
+
+	if (!h)
+		errx(1, "out of memory");
+	enter_scratch(h);
+	snprintf(pins, sizeof(pins), "%s/pins", h->root);
+	options.bpffs = pins;
+	if (dataplane_open(&h->dataplane, &options, &error) < 0)
+		errx(1, "%s", error.message);
+	h->port = dataplane_port(h->dataplane);
+	fill_labels(h);
+	h->packets = must(bpf_map_create(BPF_MAP_TYPE_ARRAY, "packets", 4,
+					 sizeof(struct bench_packet), BENCH_PACKETS, &mapped),
+			  "packets");
+	h->state = must(bpf_map_create(BPF_MAP_TYPE_ARRAY, "state", 4, sizeof(struct bench_state),
+				       1, &mapped),
+			"state");
+	h->packet_memory = map_memory(h->packets, sizeof(struct bench_packet) * BENCH_PACKETS);
+	h->state_memory = map_memory(h->state, sizeof(struct bench_state));
+	return h;
+}
+
+void host_free(struct host *h)
+{
+	struct sb_error error = {};
+
+	if (!h)
+		return;
+	h->port.unload(h->port.self, &error);
+	dataplane_free(h->dataplane);
+	umount2(h->root, MNT_DETACH);
+	rmdir(h->root);
+	free(h);
+}
+
+static double seconds(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void info_of(int fd, void *info, uint32_t size)
+{
+	must(bpf_obj_get_info_by_fd(fd, info, &size), "asking for an object's facts");
+}
+
+/* The map called NAME of PROGRAM. */
+static int map_of(int program, const char *name)
+{
+	struct bpf_prog_info info = {};
+	uint32_t ids[32];
+
+	info.nr_map_ids = ARRAY_SIZE(ids);
+	info.map_ids = (uintptr_t)ids;
+	info_of(program, &info, sizeof(info));
+	for (uint32_t i = 0; i < info.nr_map_ids; i++) {
+		struct bpf_map_info map = {};
+		int fd = must(bpf_map_get_fd_by_id(ids[i]), "map");
+
+		info_of(fd, &map, sizeof(map));
+		if (strcmp(map.name, name) == 0)
+			return fd;
+		close(fd);
+	}
+	errx(1, "the program has no map %s", name);
+}
+
+static void reuse(struct bpf_map *map, int fd)
+{
+	must(bpf_map__reuse_fd(map, fd), "reusing a map");
+}
+
+static void reuse_live(struct bpf_map *map, int program, const char *name)
+{
+	_cleanup_close_ int fd = map_of(program, name);
+
+	reuse(map, fd);
+}
+
+static void load_walk(struct programs *p, struct host *h)
+{
+	struct walk_bench *s = p->walk = walk_bench__open();
+	_cleanup_close_ int rules = map_of(p->live, "sb_rules");
+	struct bpf_map_info info = {};
+	struct sb_rules_header *header;
+
+	if (!s)
+		err(1, "opening the walk");
+	info_of(rules, &info, sizeof(info));
+	reuse(s->maps.rules, rules);
+	reuse_live(s->maps.sockmap, p->live, "sockmap");
+	reuse_live(s->maps.groups, p->live, "groups");
+	reuse_live(s->maps.slot_lists, p->live, "slot_lists");
+	reuse_live(s->maps.slot_owners, p->live, "slot_owners");
+	reuse_live(s->maps.counters, p->live, "counters");
+	reuse(s->maps.packets, h->packets);
+	reuse(s->maps.state, h->state);
+	s->rodata->rules_words = info.value_size / 8 - SB_RULES_MARGIN;
+	must(walk_bench__load(s), "loading the walk");
+	p->rules_bytes = info.value_size;
+	header = map_memory(rules, 4096);
+	p->words_used = header->words_used;
+	munmap(header, 4096);
+	p->hot[WHOLE] = bpf_program__fd(s->progs.sockbroker);
+	p->hot[LOOKUP] = bpf_program__fd(s->progs.lookup_hot);
+	p->cold[LOOKUP] = bpf_program__fd(s->progs.lookup_cold);
+	p->cold[WHOLE] = bpf_program__fd(s->progs.whole_cold);
+}
+
+static void add_to_trie(int map, const struct rule *r)
+{
+	bool v6 = r->family == AF_INET6;
+	struct lpm_value value = {
+		.slot = (v6 ? IPV6_FIRST_SLOT : 0) + r->label,
+		.length = r->prefix_length,
+	};
+	struct lpm_key6 key = {
+		.length = LPM_FIXED_BITS + r->prefix_length,
+		.port = r->port_first == r->port_last ? r->port_first : 0,
+		.protocol = r->protocol,
+	};
+
+	_Static_assert(offsetof(struct lpm_key4, address) == offsetof(struct lpm_key6, address),
+		       "one stands in for the other");
+	memcpy(key.address, r->address, sizeof(key.address));
+	must(bpf_map_update_elem(map, &key, &value, 0), "adding to a trie");
+}
+
+static uint64_t memlock_of(int fd)
+{
+	uint64_t bytes = 0;
+	char path[64], line[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, "memlock:", 8) == 0)
+			bytes = strtoull(line + 8, NULL, 10);
+	if (f)
+		fclose(f);
+	return bytes;
+}
+
+static void load_baseline(struct programs *p, struct host *h, const struct set *set, int family)
+{
+	struct baseline_bench *s = p->baseline = baseline_bench__open();
+	struct bpf_map *trie;
+	double start;
+
+	if (!s)
+		err(1, "opening the baselines");
+	trie = family == AF_INET ? s->maps.lpm4 : s->maps.lpm6;
+	must(bpf_map__set_max_entries(trie, (uint32_t)set->n + 1), "trie's size");
+	reuse_live(s->maps.sockmap, p->live, "sockmap");
+	reuse(s->maps.packets, h->packets);
+	reuse(s->maps.state, h->state);
+	must(baseline_bench__load(s), "loading the baselines");
+	start = seconds(CLOCK_MONOTONIC);
+	for (size_t i = 0; i < set->n; i++)
+		add_to_trie(bpf_map__fd(trie), &set->rules[i]);
+	p->lpm_seconds = seconds(CLOCK_MONOTONIC) - start;
+	p->lpm_bytes = memlock_of(bpf_map__fd(trie));
+	p->hot[EMPTY] = bpf_program__fd(s->progs.empty_hot);
+	p->hot[FIXED] = bpf_program__fd(s->progs.fixed_hot);
+	p->hot[LPM_LOOKUP] = bpf_program__fd(s->progs.lpm_lookup_hot);
+	p->hot[LPM_WHOLE] = bpf_program__fd(s->progs.lpm_hot);
+	p->cold[EMPTY] = bpf_program__fd(s->progs.empty_cold);
+	p->cold[FIXED] = bpf_program__fd(s->progs.fixed_cold);
+	p->cold[LPM_LOOKUP] = bpf_program__fd(s->progs.lpm_lookup_cold);
+	p->cold[LPM_WHOLE] = bpf_program__fd(s->progs.lpm_cold);
+}
+
+struct programs programs_load(struct host *h, const struct set *set, int family)
+{
+	struct dataplane_info info = {};
+	struct ruleset *rules = set_ruleset(set);
+	struct sb_error error = {};
+	struct programs p = {};
+	double start = seconds(CLOCK_MONOTONIC);
+
+	if (h->port.publish(h->port.self, rules, &error) < 0)
+		errx(1, "%s", error.message);
+	p.publish_seconds = seconds(CLOCK_MONOTONIC) - start;
+	ruleset_free(rules);
+	h->port.info(h->port.self, &info);
+	p.live = must(bpf_prog_get_fd_by_id(info.program_id), "the program");
+	load_walk(&p, h);
+	load_baseline(&p, h, set, family);
+	return p;
+}
+
+void programs_clear(struct programs *p)
+{
+	walk_bench__destroy(p->walk);
+	baseline_bench__destroy(p->baseline);
+	sb_close(p->live);
+}
+
+static uint64_t word_of(const uint8_t *bytes, unsigned n)
+{
+	uint64_t word = 0;
+
+	while (n--)
+		word = word << 8 | *bytes++;
+	return word;
+}
+
+void host_fill_packets(struct host *h, const struct set *set, struct random *r, uint16_t port)
+{
+	for (unsigned i = 0; i < BENCH_PACKETS; i++) {
+		struct packet p = set_packet(set, r, port);
+		const uint8_t *bytes = p.destination.bytes;
+
+		h->packet_memory[i] = (struct bench_packet){
+			.high = word_of(bytes, 8),
+			.low = word_of(bytes + 8, 8),
+			.address = (uint32_t)word_of(bytes, 4),
+			.key = p.port,
+		};
+	}
+}
+
+static struct bpf_sk_lookup context_of(const struct packet *p)
+{
+	struct bpf_sk_lookup c = {
+		.family = p->destination.family,
+		.protocol = p->protocol,
+		.local_port = p->port,
+		.remote_port = htons(40000),
+	};
+
+	if (c.family == AF_INET) {
+		memcpy(&c.local_ip4, p->destination.bytes, 4);
+		c.remote_ip4 = htonl(0xc6336401);
+	} else {
+		memcpy(c.local_ip6, p->destination.bytes, 16);
+		c.remote_ip6[3] = htonl(1);
+	}
+	return c;
+}
+
+static double run(int program, const struct packet *packet, unsigned repeat, uint64_t *cookie)
+{
+	struct bpf_sk_lookup in = context_of(packet), out = {};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &in, .ctx_size_in = sizeof(in),
+		    .ctx_out = &out, .ctx_size_out = sizeof(out), .repeat = (int)repeat);
+	double start = seconds(CLOCK_THREAD_CPUTIME_ID), end;
+
+	must(bpf_prog_test_run_opts(program, &options), "a test run");
+	end = seconds(CLOCK_THREAD_CPUTIME_ID);
+	if (cookie)
+		*cookie = out.cookie;
+	return (end - start) * 1e9 / repeat;
+}
+
+double run_hot(int program, const struct packet *packet, unsigned repeat)
+{
+	return run(program, packet, repeat, NULL);
+}
+
+double run_cold(struct host *h, int program, int family, unsigned first, unsigned repeat)
+{
+	const struct packet packet = {
+		.destination.family = (uint8_t)family,
+		.port = 443,
+		.protocol = IPPROTO_TCP,
+	};
+
+	h->state_memory->next = first;
+	return run(program, &packet, repeat, NULL);
+}
+
+uint64_t run_once(int program, const struct packet *packet)
+{
+	uint64_t cookie = 0;
+
+	run(program, packet, 1, &cookie);
+	return cookie;
+}
