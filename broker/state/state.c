@@ -75,11 +75,37 @@ static int write_file(const struct state *s, const char *name, const char *heade
 	return 0;
 }
 
+/* An empty journal for the present epoch. */
+static int new_journal(struct state *s)
+{
+	_cleanup_close_ int fd = -1;
+	char header[64];
+	int r;
+
+	snprintf(header, sizeof(header), JOURNAL_HEADER, s->epoch);
+	fd = openat(s->dir, "journal.new",
+		    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, header, strlen(header));
+	if (r < 0)
+		return r;
+	if (renameat(s->dir, "journal.new", s->dir, "journal") < 0)
+		return -errno;
+	sb_close(s->journal);
+	s->journal = TAKE_FD(fd);
+	s->journal_length = (off_t)strlen(header);
+	return 0;
+}
+
 static int stage_append(struct state *s, const void *data, size_t length, struct sb_error *error)
 {
-	int r = write_all(s->journal, data, length);
+	int r = s->journal < 0 ? new_journal(s) : 0;
 
-	s->staged_append = true;
+	if (r == 0) {
+		s->staged_append = true;
+		r = write_all(s->journal, data, length);
+	}
 	return r < 0 ? sb_fail(error, EIO, "state file journal cannot be written: %s", strerror(-r))
 		     : 0;
 }
@@ -120,28 +146,16 @@ static void rollback(void *self)
 	s->staged_labels = s->staged_rules = s->staged_append = false;
 }
 
-/* An empty journal for the present epoch. Failing here loses nothing: the old one belongs to an
- * epoch that is over, and is not replayed. */
-static int new_journal(struct state *s)
+/* The rules were replaced, and that is what is said, even if no journal can be made now: the old
+ * one belongs to an epoch that is over, and is not replayed. The next change tries again. */
+static void start_journal(struct state *s)
 {
-	_cleanup_close_ int fd = -1;
-	char header[64];
-	int r;
+	int r = new_journal(s);
 
-	snprintf(header, sizeof(header), JOURNAL_HEADER, s->epoch);
-	fd = openat(s->dir, "journal.new",
-		    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, header, strlen(header));
-	if (r < 0)
-		return r;
-	if (renameat(s->dir, "journal.new", s->dir, "journal") < 0)
-		return -errno;
-	sb_close(s->journal);
-	s->journal = TAKE_FD(fd);
-	s->journal_length = (off_t)strlen(header);
-	return 0;
+	if (r == 0)
+		return;
+	log_warning("state file journal cannot be made: %s", strerror(-r));
+	s->journal = sb_close(s->journal);
 }
 
 static int commit_file(struct state *s, const char *from, const char *to, struct sb_error *error)
@@ -166,9 +180,7 @@ static int commit(void *self, struct sb_error *error)
 		s->staged_rules = r < 0;
 		if (r == 0) {
 			s->epoch++;
-			r = new_journal(s);
-			if (r < 0)
-				r = sb_fail(error, EIO, "state file journal: %s", strerror(-r));
+			start_journal(s);
 		}
 	}
 	if (r < 0) {
@@ -296,6 +308,7 @@ static int open_journal(struct state *s, struct state_saved *saved)
 		return 0;
 	log_notice("state file journal: its last change was not complete, it did not happen");
 	saved->journal_length = complete;
+	saved->journal[complete] = '\0';
 	return ftruncate(s->journal, s->journal_length) < 0 ? -errno : 0;
 }
 
