@@ -144,6 +144,10 @@ static void test_gone_for_real(void **state)
 	_cleanup_close_ int pidfd = -1;
 	pid_t pid = make_dead(&pidfd, true);
 
+	/* Where no cgroups are mounted libsystemd does not look at the process at all. */
+	if (access("/sys/fs/cgroup/unified", F_OK) < 0 &&
+	    access("/sys/fs/cgroup/cgroup.controllers", F_OK) < 0)
+		skip();
 	assert_int_equal(unit_of_process(pid, -1, buf, sizeof(buf)), -ESRCH);
 	assert_string_equal(buf, "");
 }
