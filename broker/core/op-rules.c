@@ -36,14 +36,31 @@ static int parse_format(const struct request *rq, bool *text, struct sb_error *e
 	return 0;
 }
 
+/* The rules of L, or all (L is NULL), into LIST, which has room for them; how many. */
+static size_t list_rules(const struct core *c, const struct label *l, const struct rule **list)
+{
+	struct ruleset_label_cursor of_label;
+	struct ruleset_cursor cursor;
+	const struct rule *rule;
+	size_t n = 0;
+
+	if (l) {
+		ruleset_begin_label(c->rules, l->id, label_rules(l), &of_label);
+		while ((rule = ruleset_next_label(&of_label)))
+			list[n++] = rule;
+		return n;
+	}
+	for (ruleset_begin(c->rules, &cursor); (rule = ruleset_next(&cursor));)
+		list[n++] = rule;
+	return n;
+}
+
 int op_rules(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)
 {
 	_cleanup_free_ const struct rule **list = NULL;
-	struct ruleset_cursor cursor;
-	const struct rule *rule;
 	struct label *l;
 	bool text = false;
-	size_t n = 0;
+	size_t n;
 	int r;
 
 	r = request_label(c, rq, true, &l, error);
@@ -54,9 +71,7 @@ int op_rules(struct core *c, struct request *rq, struct reply *reply, struct sb_
 	list = calloc((l ? label_rules(l) : ruleset_count(c->rules)) + 1, sizeof(*list));
 	if (!list)
 		return sb_fail(error, ENOMEM, "out of memory");
-	for (ruleset_begin(c->rules, &cursor); (rule = ruleset_next(&cursor));)
-		if (!l || rule->label == l->id)
-			list[n++] = rule;
+	n = list_rules(c, l, list);
 	qsort(list, n, sizeof(*list), compare_pointers);
 	for (size_t i = 0; i < n; i++) {
 		if (text)

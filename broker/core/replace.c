@@ -30,7 +30,7 @@ int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ru
 	parsed->rules = all;
 	for (ruleset_begin(c->config_rules, &cursor); (rule = ruleset_next(&cursor));)
 		parsed->rules[parsed->n++] = *rule;
-	r = ruleset_assign(next, parsed->rules, parsed->n, a, b);
+	r = ruleset_take(next, &parsed->rules, parsed->n, a, b);
 	if (r == -EEXIST)
 		return r;
 	if (r < 0)

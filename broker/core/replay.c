@@ -19,7 +19,7 @@ static int replay_text(struct core *c, const struct core_saved *saved, struct sb
 	if (parsed.n_bad == BAD_LINES_MAX)
 		log_error("saved rules: too many bad lines, what follows them is left out");
 	while (r == 0) {
-		r = ruleset_assign(c->rules, parsed.rules, parsed.n, &a, &b);
+		r = ruleset_take(c->rules, &parsed.rules, parsed.n, &a, &b);
 		if (r != -EEXIST)
 			break;
 		/* Only a damaged file has conflicts: leave the later line out, and try again. */
@@ -42,13 +42,11 @@ static int replay_text(struct core *c, const struct core_saved *saved, struct sb
 
 static int replay_add(struct core *c, const struct rule *rule, struct sb_error *error)
 {
-	struct rule conflict, *found = ruleset_find(c->rules, rule);
+	struct rule conflict;
 	char text[RULE_TEXT_MAX];
-	int r = 0;
+	int r = ruleset_relabel(c->rules, rule, rule->label);
 
-	if (found)
-		found->label = rule->label;
-	else
+	if (r == -ENOENT)
 		r = ruleset_add(c->rules, rule, &conflict);
 	return r < 0 ? sb_fail(error, -r, "rule %s: %s", rule_format(rule, text), strerror(-r)) : 0;
 }

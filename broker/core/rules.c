@@ -43,7 +43,8 @@ const char *rule_name(const struct core *c, const struct rule *r, char buf[stati
 static int do_edit(struct core *c, const struct rule_edit *e, struct sb_error *error)
 {
 	char text[RULE_TEXT_MAX], other[RULE_NAME_MAX];
-	struct rule conflict, *found;
+	const struct rule *found;
+	struct rule conflict;
 	int r;
 
 	switch (e->kind) {
@@ -72,8 +73,8 @@ static int do_edit(struct core *c, const struct rule_edit *e, struct sb_error *e
 			return sb_fail(error, ENOENT, "there is no rule %s",
 				       rule_format(&e->rule, text));
 		rules_count(c, found, -1);
-		found->label = e->rule.label;
-		rules_count(c, found, 1);
+		ruleset_relabel(c->rules, &e->rule, e->rule.label);
+		rules_count(c, &e->rule, 1);
 		return 0;
 	}
 	return -EINVAL;

@@ -7,6 +7,9 @@
 #include "broker/model/rule-sort.h"
 #include "broker/model/ruleset-internal.h"
 
+/* Rules by which an array that is consumed shrinks: one mebibyte. */
+#define GIVE_BACK (((size_t)1 << 20) / sizeof(struct rule))
+
 /* The other rules of RULES[0]'s prefix and protocol. */
 static size_t group_size(const struct rule *rules, size_t n)
 {
@@ -63,44 +66,68 @@ static int check_conflicts(const struct rule *rules, size_t n, struct rule *a, s
 	return 0;
 }
 
-/* Fills the empty set S. */
-static int fill(struct ruleset *s, const struct rule *rules, size_t n)
+static int fill_chunk(struct ruleset *s, struct chunk *c, const struct rule *rules, uint32_t n)
 {
-	size_t n_chunks = (n + CHUNK_FILL - 1) / CHUNK_FILL;
+	int r = chunk_resize(c, n);
 
-	if (n == 0)
-		return 0;
-	s->chunks = calloc(n_chunks, sizeof(s->chunks[0]));
-	if (!s->chunks)
-		return -ENOMEM;
-	s->allocated_chunks = n_chunks;
-	for (size_t i = 0; i < n; i += CHUNK_FILL) {
-		uint32_t count = (uint32_t)(n - i < CHUNK_FILL ? n - i : CHUNK_FILL);
-		struct chunk *c = &s->chunks[s->n_chunks];
-
-		c->rules = malloc(count * sizeof(c->rules[0]));
-		if (!c->rules)
-			return -ENOMEM;
-		memcpy(c->rules, rules + i, count * sizeof(c->rules[0]));
-		c->count = c->allocated = count;
-		s->n_chunks++;
-		for (uint32_t k = 0; k < count; k++)
-			++*ruleset_length_count(s, &c->rules[k]);
+	if (r < 0)
+		return r;
+	memcpy(c->rules, rules, n * sizeof(rules[0]));
+	for (uint32_t i = 0; i < n; i++) {
+		chunk_tags(c)[i] = label_tag(rules[i].label);
+		++*ruleset_length_count(s, &rules[i]);
 	}
-	s->count = n;
+	c->count = n;
+	s->count += n;
 	return 0;
 }
 
-int ruleset_assign(struct ruleset *s, struct rule *rules, size_t n, struct rule *a, struct rule *b)
+/* That it may fail does no harm. */
+static void give_back(struct rule **rules, size_t n)
+{
+	struct rule *fewer = n > 0 ? realloc(*rules, n * sizeof(fewer[0])) : NULL;
+
+	if (fewer)
+		*rules = fewer;
+}
+
+/* Fills the empty set S, from the back: the end of an array that is consumed can be given back
+ * while its beginning is still to be read. */
+static int fill(struct ruleset *s, struct rule **rules, size_t n, bool consume)
+{
+	size_t at = (n + CHUNK_FILL - 1) / CHUNK_FILL, held = n;
+
+	if (n == 0)
+		return 0;
+	s->chunks = calloc(at, sizeof(s->chunks[0]));
+	if (!s->chunks)
+		return -ENOMEM;
+	s->allocated_chunks = s->n_chunks = at;
+	while (at-- > 0) {
+		size_t start = at * CHUNK_FILL;
+		int r = fill_chunk(s, &s->chunks[at], *rules + start, (uint32_t)(n - start));
+
+		if (r < 0)
+			return r;
+		n = start;
+		if (consume && held - n >= GIVE_BACK) {
+			give_back(rules, n);
+			held = n;
+		}
+	}
+	return 0;
+}
+
+static int assign(struct ruleset *s, struct rule **rules, size_t n, bool consume, struct rule *a,
+		  struct rule *b)
 {
 	struct ruleset new = {};
 	int r;
 
-	rule_sort(rules, n);
-	r = check_conflicts(rules, n, a, b);
-	if (r < 0)
-		return r;
-	r = fill(&new, rules, n);
+	rule_sort(*rules, n);
+	r = check_conflicts(*rules, n, a, b);
+	if (r == 0)
+		r = fill(&new, rules, n, consume);
 	if (r < 0) {
 		ruleset_clear(&new);
 		return r;
@@ -108,4 +135,20 @@ int ruleset_assign(struct ruleset *s, struct rule *rules, size_t n, struct rule 
 	ruleset_clear(s);
 	*s = new;
 	return 0;
+}
+
+int ruleset_assign(struct ruleset *s, struct rule *rules, size_t n, struct rule *a, struct rule *b)
+{
+	return assign(s, &rules, n, false, a, b);
+}
+
+int ruleset_take(struct ruleset *s, struct rule **rules, size_t n, struct rule *a, struct rule *b)
+{
+	int r = assign(s, rules, n, true, a, b);
+
+	if (r != -EEXIST) {
+		free(*rules);
+		*rules = NULL;
+	}
+	return r;
 }

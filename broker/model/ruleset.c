@@ -92,7 +92,7 @@ const struct rule *ruleset_next(struct ruleset_cursor *c)
 	return &s->chunks[c->chunk].rules[c->index++];
 }
 
-struct rule *ruleset_find(struct ruleset *s, const struct rule *r)
+struct chunk *ruleset_place(const struct ruleset *s, const struct rule *r, uint32_t *index)
 {
 	struct chunk *c;
 	uint32_t i;
@@ -101,7 +101,18 @@ struct rule *ruleset_find(struct ruleset *s, const struct rule *r)
 		return NULL;
 	c = &s->chunks[find_chunk(s, r)];
 	i = find_in_chunk(c, r);
-	return i < c->count && rule_compare(&c->rules[i], r) == 0 ? &c->rules[i] : NULL;
+	if (i == c->count || rule_compare(&c->rules[i], r) != 0)
+		return NULL;
+	*index = i;
+	return c;
+}
+
+const struct rule *ruleset_find(const struct ruleset *s, const struct rule *r)
+{
+	uint32_t i;
+	const struct chunk *c = ruleset_place(s, r, &i);
+
+	return c ? &c->rules[i] : NULL;
 }
 
 /* A rule in conflict with R begins less than R's width before R's first port, and not after R's
@@ -126,15 +137,45 @@ static const struct rule *find_conflict(const struct ruleset *s, const struct ru
 	return NULL;
 }
 
-static int chunk_resize(struct chunk *c, uint32_t allocated)
+int chunk_resize(struct chunk *c, uint32_t allocated)
 {
-	struct rule *rules = realloc(c->rules, allocated * sizeof(rules[0]));
+	bool grow = allocated > c->allocated;
+	struct rule *rules;
 
-	if (!rules)
+	if (!grow)
+		memmove(c->rules + allocated, chunk_tags(c), c->count);
+	rules = realloc(c->rules, allocated * CHUNK_RULE_BYTES);
+	if (!rules && grow)
 		return -ENOMEM;
-	c->rules = rules;
+	if (rules)
+		c->rules = rules;
+	if (grow)
+		memmove(c->rules + allocated, chunk_tags(c), c->count);
 	c->allocated = allocated;
 	return 0;
+}
+
+/* Copies N rules and their tags, from index FROM of SOURCE to index TO of another chunk. */
+static void chunk_copy(struct chunk *c, uint32_t to, const struct chunk *source, uint32_t from,
+		       uint32_t n)
+{
+	memcpy(c->rules + to, source->rules + from, n * sizeof(c->rules[0]));
+	memcpy(chunk_tags(c) + to, chunk_tags(source) + from, n);
+}
+
+/* Moves all from index FROM on to index TO of the same chunk. */
+static void chunk_shift(struct chunk *c, uint32_t to, uint32_t from)
+{
+	uint32_t n = c->count - from;
+
+	memmove(c->rules + to, c->rules + from, n * sizeof(c->rules[0]));
+	memmove(chunk_tags(c) + to, chunk_tags(c) + from, n);
+}
+
+static void chunk_set(struct chunk *c, uint32_t index, const struct rule *r)
+{
+	c->rules[index] = *r;
+	chunk_tags(c)[index] = label_tag(r->label);
 }
 
 /* Moves the rules of chunk AT from index FROM on into a new chunk behind it, with room for more. */
@@ -154,8 +195,7 @@ static int split_chunk(struct ruleset *s, size_t at, uint32_t from)
 	}
 	if (chunk_resize(&new, moved + CHUNK_STEP) < 0)
 		return -ENOMEM;
-	if (moved > 0)
-		memcpy(new.rules, s->chunks[at].rules + from, moved * sizeof(new.rules[0]));
+	chunk_copy(&new, 0, &s->chunks[at], from, moved);
 	new.count = moved;
 	s->chunks[at].count = from;
 	memmove(&s->chunks[at + 2], &s->chunks[at + 1],
@@ -180,7 +220,7 @@ static int add_first(struct ruleset *s, const struct rule *r)
 	}
 	if (chunk_resize(&new, CHUNK_STEP) < 0)
 		return -ENOMEM;
-	new.rules[0] = *r;
+	chunk_set(&new, 0, r);
 	new.count = 1;
 	chunks[0] = new;
 	s->n_chunks = 1;
@@ -207,8 +247,8 @@ static int insert(struct ruleset *s, const struct rule *r)
 	}
 	if (c->count == c->allocated && chunk_resize(c, c->allocated + CHUNK_STEP) < 0)
 		return -ENOMEM;
-	memmove(&c->rules[i + 1], &c->rules[i], (c->count - i) * sizeof(c->rules[0]));
-	c->rules[i] = *r;
+	chunk_shift(c, i + 1, i);
+	chunk_set(c, i, r);
 	c->count++;
 	return 0;
 }
@@ -248,7 +288,7 @@ static void shrink(struct ruleset *s, size_t at)
 	}
 	if (at + 1 < s->n_chunks && c->count + next->count <= CHUNK_RULES / 2 &&
 	    chunk_resize(c, c->count + next->count) == 0) {
-		memcpy(&c->rules[c->count], next->rules, next->count * sizeof(c->rules[0]));
+		chunk_copy(c, c->count, next, 0, next->count);
 		c->count += next->count;
 		drop_chunk(s, at + 1);
 	} else if (c->allocated - c->count >= 2 * CHUNK_STEP) {
@@ -258,21 +298,17 @@ static void shrink(struct ruleset *s, size_t at)
 
 int ruleset_remove(struct ruleset *s, const struct rule *r, struct rule *removed)
 {
-	struct rule *found = ruleset_find(s, r);
-	struct chunk *c;
-	size_t at;
+	uint32_t i;
+	struct chunk *c = ruleset_place(s, r, &i);
 
-	if (!found)
+	if (!c)
 		return -ENOENT;
-	at = find_chunk(s, r);
-	c = &s->chunks[at];
 	if (removed)
-		*removed = *found;
-	--*ruleset_length_count(s, found);
-	memmove(found, found + 1,
-		(size_t)(c->rules + c->count - (found + 1)) * sizeof(c->rules[0]));
+		*removed = c->rules[i];
+	--*ruleset_length_count(s, &c->rules[i]);
+	chunk_shift(c, i, i + 1);
 	c->count--;
 	s->count--;
-	shrink(s, at);
+	shrink(s, (size_t)(c - s->chunks));
 	return 0;
 }

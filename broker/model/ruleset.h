@@ -25,16 +25,25 @@ int ruleset_add(struct ruleset *s, const struct rule *r, struct rule *conflict);
 /* Removes the rule that compares equal; *REMOVED (may be NULL) is what it was. -ENOENT. */
 int ruleset_remove(struct ruleset *s, const struct rule *r, struct rule *removed);
 
-/* The rule that compares equal, or NULL. Valid until the set changes. */
-struct rule *ruleset_find(struct ruleset *s, const struct rule *r);
+/* The rule that compares equal, or NULL. Valid until rules are added or removed. */
+const struct rule *ruleset_find(const struct ruleset *s, const struct rule *r);
+
+/* Gives the rule that compares equal to another label. -ENOENT. */
+int ruleset_relabel(struct ruleset *s, const struct rule *r, uint32_t label);
 
 /*
- * Replaces S by the N rules at RULES in any order. On -EEXIST the set is as before, and A and B
- * name the first pair in conflict (in trie order); equal rules conflict also when their labels
- * agree. RULES is sorted in place.
+ * Replaces S by a copy of the N rules at RULES in any order. On -EEXIST and -ENOMEM the set is as
+ * before. On -EEXIST A and B name the first pair in conflict (in trie order); equal rules conflict
+ * also when their labels agree. RULES is sorted in place.
  */
-int ruleset_assign(struct ruleset *s, struct rule *rules, size_t n, struct rule *a,
-		   struct rule *b);
+int ruleset_assign(struct ruleset *s, struct rule *rules, size_t n, struct rule *a, struct rule *b);
+
+/*
+ * The same with the malloc'ed array *RULES itself, which is given back while the set fills up: both
+ * together take hardly more memory than one. *RULES is freed and NULL then; only on -EEXIST it
+ * stays the caller's, sorted.
+ */
+int ruleset_take(struct ruleset *s, struct rule **rules, size_t n, struct rule *a, struct rule *b);
 
 /* Iterates in trie order: for (ruleset_begin(s, &c); (r = ruleset_next(&c));). */
 struct ruleset_cursor {
@@ -45,6 +54,20 @@ void ruleset_begin(const struct ruleset *s, struct ruleset_cursor *c);
 /* Starts at the first rule that is not less than R. */
 void ruleset_seek(const struct ruleset *s, const struct rule *r, struct ruleset_cursor *c);
 const struct rule *ruleset_next(struct ruleset_cursor *c);
+
+/*
+ * The same for the rules of one label: for (ruleset_begin_label(s, label, most, &c);
+ * (r = ruleset_next_label(&c));). Ends after MOST of them: who knows how many the label has spares
+ * the search behind the last one (SIZE_MAX: who does not).
+ */
+struct ruleset_label_cursor {
+	const struct ruleset *set;
+	uint32_t label, index;
+	size_t chunk, left;
+};
+void ruleset_begin_label(const struct ruleset *s, uint32_t label, size_t most,
+			 struct ruleset_label_cursor *c);
+const struct rule *ruleset_next_label(struct ruleset_label_cursor *c);
 
 /*
  * The rules that hold P, winner first and then in the order in which they would win, at most MAX of

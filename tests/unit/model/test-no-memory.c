@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory runs out at any allocation: the call says so, and nothing changed. */
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@
 /* Allocations that still succeed; negative: all. */
 static long allowed = -1;
 
+/* Bytes that are allocated, and the most that ever were. */
+static size_t held, most_held;
+
 static bool allow(void)
 {
 	if (allowed < 0)
@@ -23,26 +27,45 @@ static bool allow(void)
 	return allowed > 0 && allowed-- > 0;
 }
 
+static void *hold(void *p)
+{
+	held += malloc_usable_size(p);
+	if (held > most_held)
+		most_held = held;
+	return p;
+}
+
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
+void __real_free(void *p);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
+void __wrap_free(void *p);
 
 void *__wrap_malloc(size_t n)
 {
-	return allow() ? __real_malloc(n) : NULL;
+	return allow() ? hold(__real_malloc(n)) : NULL;
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-	return allow() ? __real_calloc(n, size) : NULL;
+	return allow() ? hold(__real_calloc(n, size)) : NULL;
 }
 
 void *__wrap_realloc(void *p, size_t n)
 {
-	return allow() ? __real_realloc(p, n) : NULL;
+	if (!allow())
+		return NULL;
+	held -= malloc_usable_size(p);
+	return hold(__real_realloc(p, n));
+}
+
+void __wrap_free(void *p)
+{
+	held -= malloc_usable_size(p);
+	__real_free(p);
 }
 
 /* What the set holds, in one number. */
@@ -139,6 +162,70 @@ static void test_assign(void **state)
 	made_free(other);
 }
 
+static struct rule *copy_of(const struct rule *rules, size_t n)
+{
+	struct rule *copy = malloc(n * sizeof(copy[0]));
+
+	memcpy(copy, rules, n * sizeof(copy[0]));
+	return copy;
+}
+
+/* The array is gone even when memory runs out, but not when it has a conflict. */
+static void test_take(void **state)
+{
+	struct made *m = make(&shapes[0]), *other = make(&shapes[3]);
+	uint64_t before = digest(other->set);
+	struct rule a, b, *rules;
+	size_t held_before;
+	long i;
+	int r = -ENOMEM;
+
+	rules = copy_of(m->rules, m->n);
+	rules[1] = rules[0];
+	assert_int_equal(ruleset_take(other->set, &rules, m->n, &a, &b), -EEXIST);
+	assert_non_null(rules);
+	assert_true(digest(other->set) == before);
+	free(rules);
+	held_before = held;
+	for (i = 0; r != 0; i++) {
+		assert_true(digest(other->set) == before);
+		assert_int_equal(held, held_before);
+		rules = copy_of(m->rules, m->n);
+		allowed = i;
+		r = ruleset_take(other->set, &rules, m->n, &a, &b);
+		allowed = -1;
+		assert_true(r == 0 || r == -ENOMEM);
+		assert_null(rules);
+	}
+	assert_true(i > 4);
+	assert_true(digest(other->set) == digest(m->set));
+	made_free(m);
+	made_free(other);
+}
+
+/* A set that takes an array never needs memory for both. */
+static void test_take_peak(void **state)
+{
+	const size_t n = 200000;
+	struct rule *rules = calloc(n, sizeof(rules[0])), a, b;
+	struct ruleset *s = ruleset_new();
+	size_t array;
+
+	for (size_t i = 0; i < n; i++) {
+		rules[i] = rule_of(IPPROTO_TCP, "10.0.0.0", 32, 1, 1, 1);
+		rules[i].address[1] = (uint8_t)(i >> 16);
+		rules[i].address[2] = (uint8_t)(i >> 8);
+		rules[i].address[3] = (uint8_t)i;
+	}
+	array = held;
+	most_held = 0;
+	assert_int_equal(ruleset_take(s, &rules, n, &a, &b), 0);
+	assert_true(most_held < array + array / 3);
+	assert_true(held < array + array / 20);
+	assert_int_equal(ruleset_count(s), n);
+	ruleset_free(s);
+}
+
 static void test_compile(void **state)
 {
 	for (unsigned k = 0; k < n_shapes; k++) {
@@ -198,8 +285,9 @@ static void test_update(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_new),    cmocka_unit_test(test_add_remove),
-		cmocka_unit_test(test_assign), cmocka_unit_test(test_compile),
+		cmocka_unit_test(test_new),       cmocka_unit_test(test_add_remove),
+		cmocka_unit_test(test_assign),    cmocka_unit_test(test_take),
+		cmocka_unit_test(test_take_peak), cmocka_unit_test(test_compile),
 		cmocka_unit_test(test_update),
 	};
 

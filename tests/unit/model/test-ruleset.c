@@ -30,8 +30,13 @@ static void expect_rules(const struct ruleset *s, const struct rule *rules, size
 	for (unsigned k = 0; k < PREFIX_LENGTHS; k++)
 		counted += s->lengths[0][k] + s->lengths[1][k];
 	assert_int_equal(counted, n);
-	for (size_t k = 0; k < s->n_chunks; k++)
-		assert_in_range(s->chunks[k].count, 1, CHUNK_RULES);
+	for (size_t k = 0; k < s->n_chunks; k++) {
+		const struct chunk *chunk = &s->chunks[k];
+
+		assert_in_range(chunk->count, 1, CHUNK_RULES);
+		for (uint32_t m = 0; m < chunk->count; m++)
+			assert_int_equal(chunk_tags(chunk)[m], label_tag(chunk->rules[m].label));
+	}
 }
 
 static int compare(const void *a, const void *b)
@@ -94,7 +99,7 @@ static void test_find_and_remove(void **state)
 	assert_int_equal(ruleset_add(s, &a, &out), 0);
 	b.label = 5;
 	assert_memory_equal(ruleset_find(s, &b), &a, sizeof(a));
-	ruleset_find(s, &b)->label = 6;
+	assert_int_equal(ruleset_relabel(s, &b, 6), 0);
 	b.port_last = 200;
 	assert_null(ruleset_find(s, &b));
 	assert_int_equal(ruleset_remove(s, &b, &out), -ENOENT);
@@ -163,7 +168,7 @@ static void test_memory_follows(void **state)
 	size_t allocated = 0;
 
 	for (size_t i = 0; i < s->n_chunks; i++)
-		allocated += s->chunks[i].allocated * sizeof(struct rule) + sizeof(struct chunk);
+		allocated += s->chunks[i].allocated * CHUNK_RULE_BYTES + sizeof(struct chunk);
 	assert_true(allocated / n <= 45);
 	for (unsigned i = 0; i < n; i++) {
 		if (i % 100)
@@ -171,7 +176,7 @@ static void test_memory_follows(void **state)
 	}
 	allocated = 0;
 	for (size_t i = 0; i < s->n_chunks; i++)
-		allocated += s->chunks[i].allocated * sizeof(struct rule) + sizeof(struct chunk);
+		allocated += s->chunks[i].allocated * CHUNK_RULE_BYTES + sizeof(struct chunk);
 	assert_true(allocated / s->count <= 150);
 	assert_true(s->n_chunks <= 2);
 	ruleset_free(s);

@@ -163,7 +163,7 @@ static void test_replace(void **state)
 		for (unsigned k = 0; k < n; k += 7) {
 			struct sb_prefix p = rule_prefix(&rules[k]);
 
-			ruleset_find(s, &rules[k])->label = random_below(&random, 4096);
+			ruleset_relabel(s, &rules[k], random_below(&random, 4096));
 			assert_int_equal(update(&t, s, &p), 1);
 		}
 		fresh = tables_compiled(s, 0);
