@@ -80,7 +80,7 @@ static int apply_text(struct core *c, const struct mapping *text, struct parsed_
 	if (r < 0)
 		return r;
 	difference_compute(c, c->rules, next, &diff);
-	if (!dry_run) {
+	if (!dry_run && diff.added + diff.removed + diff.moved > 0) {
 		/* A line that a label file has too is the file's: it must not come back from the
 		 * state when the file drops it. */
 		const char *saved = parsed->skipped ? NULL : text->data ? text->data : "";

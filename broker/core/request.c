@@ -92,6 +92,8 @@ static int dispatch(struct core *c, struct request *rq, struct reply *reply, str
 		return sb_fail(error, ESHUTDOWN,
 			       "the dataplane was unloaded, the broker is ending");
 	if (!rq->message->short_form) {
+		if (rq->message->n_fields == 0 || strcmp(rq->message->fields[0].key, "REQUEST") != 0)
+			return sb_fail(error, EPROTO, "a request starts with REQUEST=");
 		r = request_need(rq, "REQUEST", &name, error);
 		if (r < 0)
 			return r;
