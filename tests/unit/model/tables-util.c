@@ -83,7 +83,8 @@ bool tables_same(const struct tables *a, const struct tables *b)
 		if (!same_below(a, root, b, root, v6))
 			return false;
 		for (size_t i = 0; i < SB_DIRECT_SIZE; i++) {
-			if (!same_below(a, direct + i, b, direct + i, v6))
+			if ((tables_refs(a)[direct + i] || tables_refs(b)[direct + i]) &&
+			    !same_below(a, direct + i, b, direct + i, v6))
 				return false;
 		}
 	}
