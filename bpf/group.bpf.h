@@ -8,7 +8,6 @@
 #include "bpf/maps.bpf.h"
 
 #define SB_AF_INET 2
-#define SB_IPPROTO_UDP 17
 
 /* Errors of bpf_sk_assign. */
 #define SB_EPROTOTYPE (-91)
@@ -48,9 +47,23 @@ static __always_inline struct sb_group_counters *sb_counters(struct bpf_sk_looku
 
 static __always_inline __u64 sb_group(__u32 group)
 {
-	volatile __u64 *word = bpf_map_lookup_elem(&groups, &group);
+	const volatile __u64 *words = sb_value(&groups);
 
-	return word ? *word : 0;
+	return words[group & (SB_GROUPS_MAX - 1)];
+}
+
+static __always_inline __u32 sb_slot(__u32 at)
+{
+	const volatile __u32 *slots = sb_value(&slot_lists);
+
+	return slots[at & (SB_SLOT_LIST_MAX - 1)];
+}
+
+static __always_inline __u32 sb_owner(__u32 slot)
+{
+	const volatile __u32 *owners = sb_value(&slot_owners);
+
+	return owners[slot & (SB_SLOTS_MAX - 1)];
 }
 
 static __always_inline __u64 sb_mix(__u64 x, __u64 y)
@@ -116,27 +129,21 @@ static __always_inline int sb_empty(struct bpf_sk_lookup *ctx, __u64 word, __u32
  * Assigns the socket in the slot at AT of slot_lists, if it lives, takes the packet and belongs to
  * the label and protocol of group ROW, whose counters say what stands in the way.
  */
-__noinline int sb_try(struct bpf_sk_lookup *ctx, __u32 at, __u32 row)
+static __always_inline int sb_try_slot(struct bpf_sk_lookup *ctx, __u32 at, __u32 row)
 {
 	const __u32 owner = SB_SLOT_OWNER(row / SB_GROUPS_PER_LABEL, row & SB_GROUP_UDP);
 	struct sb_group_counters *count;
-	__u32 *slot, *owned, family;
+	__u32 slot = sb_slot(at), family;
 	struct bpf_sock *sk;
 	long error = 0;
 
-	slot = bpf_map_lookup_elem(&slot_lists, &at);
-	if (!slot)
-		return SB_NONE;
-	at = *slot;
-	sk = bpf_map_lookup_elem(&sockmap, &at);
+	sk = bpf_map_lookup_elem(&sockmap, &slot);
 	if (sk) {
-		/* The owner is loaded after the socket, by a key that depends on it, so that no
+		/* The owner is loaded after the socket, at an index that depends on it, so that no
 		 * processor turns the two around. */
 		family = sk->family;
 		asm volatile("%0 &= 0" : "+r"(family));
-		at += family;
-		owned = bpf_map_lookup_elem(&slot_owners, &at);
-		if (owned && *(volatile __u32 *)owned == owner) {
+		if (sb_owner(slot + family) == owner) {
 			/* Flags 0: a SO_REUSEPORT group goes on choosing among its members. */
 			error = bpf_sk_assign(ctx, sk, 0);
 			if (!error) {
@@ -154,6 +161,11 @@ __noinline int sb_try(struct bpf_sk_lookup *ctx, __u32 at, __u32 row)
 	else
 		SB_COUNT(count, dead_slots);
 	return SB_NONE;
+}
+
+__noinline int sb_try(struct bpf_sk_lookup *ctx, __u32 at, __u32 row)
+{
+	return sb_try_slot(ctx, at, row);
 }
 
 /* Tries the slots of a group's WORD from the one at AT on, around its end, SB_RUN and LEFT at
@@ -196,7 +208,7 @@ __noinline __u32 sb_start(struct bpf_sk_lookup *ctx, __u32 n)
 }
 
 /* Tries the sockets of a group's WORD, from where the packet's hash says. */
-static __always_inline int sb_try_group(struct bpf_sk_lookup *ctx, __u64 word, __u32 row)
+__noinline int sb_try_group(struct bpf_sk_lookup *ctx, __u64 word, __u32 row)
 {
 	__u32 n = SB_GROUP_COUNT(word), at = 0;
 	int outcome;
@@ -251,20 +263,32 @@ static __always_inline int sb_verdict(int verdict)
 /* A rule with LABEL holds the packet: the verdict. */
 static __always_inline int sb_steer(struct bpf_sk_lookup *ctx, __u32 label)
 {
-	const __u32 row = label * SB_GROUPS_PER_LABEL +
-			  (ctx->protocol == SB_IPPROTO_UDP ? SB_GROUP_UDP : 0) +
-			  (ctx->family == SB_AF_INET ? SB_GROUP_V4 : SB_GROUP_V6);
+	/* TCP is 6 and UDP 17, AF_INET 2 and AF_INET6 10. Without branches, since the verifier
+	 * wants the same knowledge of an index on all ways to it when it has to guard it. */
+	const __u32 row = label * SB_GROUPS_PER_LABEL + (ctx->protocol & 1) * SB_GROUP_UDP +
+			  (ctx->family >> 3 & 1) * SB_GROUP_V6;
 	struct sb_group_counters *count = sb_counters(ctx, row);
-	int outcome = SB_RESPECTED;
+	__u32 n, at = 0;
 	__u64 word;
+	int outcome;
 
 	SB_COUNT(count, lookups);
-	if (!ctx->sk) {
-		word = sb_group(row);
-		outcome = sb_try_group(ctx, word, row);
-		if (outcome == SB_NONE)
-			return sb_verdict(sb_persist(ctx, word, row));
+	if (ctx->sk) {
+		SB_COUNT(count, respected);
+		return SK_PASS;
 	}
+	word = sb_group(row);
+	n = SB_GROUP_COUNT(word);
+	if (!n)
+		return sb_verdict(sb_persist(ctx, word, row));
+	/* The first slot without a call: it is alive nearly always. */
+	if (n > 1)
+		at = sb_start(ctx, n);
+	outcome = sb_try(ctx, SB_GROUP_LIST(word) + at, row);
+	if (outcome == SB_NONE && n > 1)
+		outcome = sb_try_others(ctx, word, at, row);
+	if (outcome == SB_NONE)
+		return sb_verdict(sb_persist(ctx, word, row));
 	return sb_selected(ctx, outcome, row);
 }
 

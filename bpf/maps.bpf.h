@@ -16,7 +16,7 @@
 #define SB_UNROLL _Pragma("clang loop unroll(full)")
 
 /* Set by the loader before loading, constants for the verifier. */
-const volatile __u64 rules_words = SB_RULES_FIRST_BLOCK; /* size of the rules map's value */
+const volatile __u64 rules_words = SB_RULES_FIRST_BLOCK; /* of the rules map's value */
 const volatile __u32 has_ifindex = 0;                    /* ctx->ingress_ifindex exists (5.17) */
 
 struct {
@@ -26,28 +26,32 @@ struct {
 	__type(value, __u64);
 } sockmap SEC(".maps");
 
+/*
+ * Maps of one large value each. The loader turns each mention of their names into the address of
+ * the value (BPF_PSEUDO_MAP_VALUE), which saves a lookup and a key on the stack.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SB_GROUPS_MAX);
-	__type(key, __u32);
-	__type(value, __u64);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, SB_GROUPS_MAX * sizeof(__u64));
 } groups SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SB_SLOT_LIST_MAX);
-	__type(key, __u32);
-	__type(value, __u32);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, SB_SLOT_LIST_MAX * sizeof(__u32));
 } slot_lists SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SB_SLOTS_MAX);
-	__type(key, __u32);
-	__type(value, __u32);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, SB_SLOTS_MAX * sizeof(__u32));
 } slot_owners SEC(".maps");
 
 struct {
@@ -57,13 +61,22 @@ struct {
 	__type(value, struct sb_group_counters);
 } counters SEC(".maps");
 
-/* One value of the size that the loader sets; every generation brings its own. */
+/* Of the size that the loader sets; every generation brings its own. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__uint(key_size, 4);
-	__uint(value_size, SB_RULES_BYTES(SB_RULES_FIRST_BLOCK));
+	__uint(value_size, SB_RULES_BYTES(SB_RULES_FIRST_BLOCK + SB_RULES_MARGIN));
 } rules SEC(".maps");
+
+static __always_inline void *sb_value(void *map)
+{
+	/* The compiler must not think that it knows how large that is. */
+	asm("" : "+r"(map));
+	if (!map)
+		__builtin_unreachable();
+	return map;
+}
 
 #endif

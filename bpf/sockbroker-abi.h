@@ -4,7 +4,9 @@
  *
  * Two kinds of maps. The lasting ones are created once and pinned for ever: the sockmap, groups,
  * slot_lists, slot_owners and counters. The rules map belongs to one generation: a program is
- * loaded together with it and both are replaced in one BPF_LINK_UPDATE.
+ * loaded together with it and both are replaced in one BPF_LINK_UPDATE. All but the sockmap and the
+ * counters are BPF arrays of one large value, mappable, which the program addresses directly: its
+ * loader turns what names such a map into BPF_PSEUDO_MAP_VALUE.
  *
  * All words are in host byte order unless said otherwise.
  */
@@ -126,6 +128,9 @@ struct sb_rules_header {
 #define SB_DIRECT_WORD(v6) (SB_RULES_HEADER_WORDS + ((v6) ? SB_DIRECT_SIZE / 2 : 0))
 #define SB_RULES_FIRST_BLOCK (SB_RULES_HEADER_WORDS + SB_DIRECT_SIZE)
 #define SB_RULES_BYTES(words) ((__u64)(words)*8)
+/* The map's value is this many words longer than the tables, so that the program may read a node
+ * or the head of an entry with all of it after one comparison of its offset. */
+#define SB_RULES_MARGIN 256
 /* The verifier's limit of a variable offset (BPF_MAX_VAR_OFF). */
 #define SB_RULES_BYTES_MAX ((__u64)1 << 29)
 

@@ -7,10 +7,10 @@
 #include "bpf/maps.bpf.h"
 #include "bpf/walk.bpf.h"
 
-SEC("sk_lookup")
+SEC("sk_lookup/direct") /* the loader knows: see maps.bpf.h */
 int sockbroker(struct bpf_sk_lookup *ctx)
 {
-	__u32 key = (ctx->protocol == SB_IPPROTO_UDP ? SB_KEY_UDP : 0) | (__u16)ctx->local_port;
+	__u32 key = (ctx->protocol & 1) * SB_KEY_UDP | (__u16)ctx->local_port; /* UDP is 17 */
 	__s64 label;
 
 	if (ctx->family == SB_AF_INET) {

@@ -42,8 +42,10 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_options *optio
 	d->live = GENERATION_NONE;
 	for (int i = 0; i < MAP_COUNT; i++)
 		d->maps[i] = -1;
-	collect_libbpf_log();
+	r = libbpf_prepare();
 	d->n_cpus = libbpf_num_possible_cpus();
+	if (r < 0)
+		return sb_fail(error, -r, "preparing libbpf: %s", strerror(-r));
 	if (d->n_cpus <= 0)
 		return sb_fail(error, EIO, "the number of processors is unknown");
 

@@ -13,29 +13,34 @@
 /* Room that a generation keeps for edits: a quarter and half a mebibyte. */
 #define ROOM_WORDS(used) ((used) / 4 + 65536)
 #define PAGE_WORDS 512 /* maps are mapped by pages */
+/* The verifier lets no pointer into a map be moved further (BPF_MAX_VAR_OFF). */
+#define RULES_BYTES_MAX (1U << 29)
 
 void generation_close(struct generation *g)
 {
 	if (g->tables.words)
-		munmap(g->tables.words, SB_RULES_BYTES(g->tables.capacity));
+		munmap(g->tables.words, SB_RULES_BYTES(g->tables.capacity + SB_RULES_MARGIN));
 	sb_close(g->map);
 	sb_close(g->program);
 	*g = GENERATION_NONE;
 }
 
-static int create_rules_map(size_t words)
+/* For tables of CAPACITY words. */
+static int create_rules_map(size_t capacity)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	uint64_t bytes = SB_RULES_BYTES(capacity + SB_RULES_MARGIN);
 
-	if (SB_RULES_BYTES(words) > INT32_MAX)
+	if (bytes > RULES_BYTES_MAX)
 		return -E2BIG;
-	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "sb_rules", 4, (uint32_t)SB_RULES_BYTES(words), 1,
-			      &options);
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "sb_rules", 4, (uint32_t)bytes, 1, &options);
 }
 
+/* Capacity for tables of WORDS in a map of whole pages. */
 static size_t whole_pages(size_t words)
 {
-	return (words + PAGE_WORDS - 1) / PAGE_WORDS * PAGE_WORDS;
+	words += SB_RULES_MARGIN;
+	return (words + PAGE_WORDS - 1) / PAGE_WORDS * PAGE_WORDS - SB_RULES_MARGIN;
 }
 
 /* The map for RULES that need USED words; its size becomes the tables' capacity. */
@@ -53,7 +58,7 @@ static int make_map(struct generation *g, size_t used, size_t n_rules, struct sb
 		return sb_fail(
 			error, E2BIG,
 			"%zu rules need %zu KiB in one BPF map, more than this kernel allows: "
-			"Linux 6.0 and later allow 2 GiB",
+			"Linux 6.0 and later allow 512 MiB",
 			n_rules, capacity / 128);
 	if (g->map < 0)
 		return explain_refusal(error, -g->map, "making a BPF map of %zu KiB for %zu rules",
@@ -74,8 +79,8 @@ static int make_tables(struct generation *g, const struct ruleset *rules, struct
 	r = make_map(g, used, n, error);
 	if (r < 0)
 		return r;
-	words = mmap(NULL, SB_RULES_BYTES(t->capacity), PROT_READ | PROT_WRITE, MAP_SHARED, g->map,
-		     0);
+	words = mmap(NULL, SB_RULES_BYTES(t->capacity + SB_RULES_MARGIN), PROT_READ | PROT_WRITE,
+		     MAP_SHARED, g->map, 0);
 	if (words == MAP_FAILED)
 		return sb_fail(error, errno, "mapping the BPF map of %zu rules: %s", n,
 			       strerror(errno));
@@ -87,31 +92,71 @@ static int make_tables(struct generation *g, const struct ruleset *rules, struct
 	return 0;
 }
 
+/* Whether this is a map of one large value, which the program addresses directly. */
+static bool has_direct_value(int map)
+{
+	struct bpf_map_info info = {};
+
+	return object_info(map, &info, sizeof(info)) == 0 && info.type == BPF_MAP_TYPE_ARRAY &&
+	       info.max_entries == 1 && info.map_flags == BPF_F_MMAPABLE;
+}
+
+int point_to_values(struct bpf_program *program, struct bpf_prog_load_opts *options, long cookie)
+{
+	size_t n = bpf_program__insn_cnt(program);
+	_cleanup_free_ struct bpf_insn *code = calloc(n, sizeof(code[0]));
+
+	if (!code)
+		return -ENOMEM;
+	memcpy(code, bpf_program__insns(program), n * sizeof(code[0]));
+	for (size_t i = 0; i + 1 < n; i++) {
+		if (code[i].code != (BPF_LD | BPF_IMM | BPF_DW))
+			continue;
+		if (code[i].src_reg == BPF_PSEUDO_MAP_FD && has_direct_value(code[i].imm))
+			code[i].src_reg = BPF_PSEUDO_MAP_VALUE;
+		i++; /* it is two instructions long */
+	}
+	return bpf_program__set_insns(program, code, n);
+}
+
+static int reuse_maps(struct dataplane *d, struct generation *g, const struct sockbroker *skeleton)
+{
+	struct bpf_map *const maps[MAP_COUNT] = {
+		[MAP_SOCKMAP] = skeleton->maps.sockmap,
+		[MAP_GROUPS] = skeleton->maps.groups,
+		[MAP_SLOT_LISTS] = skeleton->maps.slot_lists,
+		[MAP_SLOT_OWNERS] = skeleton->maps.slot_owners,
+		[MAP_COUNTERS] = skeleton->maps.counters,
+	};
+	int r = bpf_map__reuse_fd(skeleton->maps.rules, g->map);
+
+	for (enum map_id id = 0; id < MAP_COUNT && r == 0; id++)
+		r = bpf_map__reuse_fd(maps[id], d->maps[id]);
+	return r;
+}
+
+static int load_skeleton(struct dataplane *d, struct generation *g, struct sockbroker *skeleton)
+{
+	int r = reuse_maps(d, g, skeleton);
+
+	skeleton->rodata->rules_words = g->tables.capacity;
+	skeleton->rodata->has_ifindex = d->has_ifindex;
+	if (r == 0)
+		r = sockbroker__load(skeleton);
+	if (r < 0)
+		return r;
+	g->program = fcntl(bpf_program__fd(skeleton->progs.sockbroker), F_DUPFD_CLOEXEC, 3);
+	return g->program < 0 ? -errno : 0;
+}
+
 static int load_program(struct dataplane *d, struct generation *g, struct sb_error *error)
 {
 	struct sockbroker *skeleton = sockbroker__open();
-	struct bpf_map *maps[MAP_COUNT];
 	int r;
 
 	if (!skeleton)
 		return explain_refusal(error, errno, "opening the sk_lookup program");
-	maps[MAP_SOCKMAP] = skeleton->maps.sockmap;
-	maps[MAP_GROUPS] = skeleton->maps.groups;
-	maps[MAP_SLOT_LISTS] = skeleton->maps.slot_lists;
-	maps[MAP_SLOT_OWNERS] = skeleton->maps.slot_owners;
-	maps[MAP_COUNTERS] = skeleton->maps.counters;
-	skeleton->rodata->rules_words = g->tables.capacity;
-	skeleton->rodata->has_ifindex = d->has_ifindex;
-	r = bpf_map__reuse_fd(skeleton->maps.rules, g->map);
-	for (enum map_id id = 0; id < MAP_COUNT && r == 0; id++)
-		r = bpf_map__reuse_fd(maps[id], d->maps[id]);
-	if (r == 0)
-		r = sockbroker__load(skeleton);
-	if (r == 0) {
-		g->program = fcntl(bpf_program__fd(skeleton->progs.sockbroker), F_DUPFD_CLOEXEC, 3);
-		if (g->program < 0)
-			r = -errno;
-	}
+	r = load_skeleton(d, g, skeleton);
 	sockbroker__destroy(skeleton);
 	return r < 0 ? explain_refusal(error, -r, "loading the sk_lookup program") : 0;
 }

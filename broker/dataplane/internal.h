@@ -62,8 +62,9 @@ struct dataplane {
 int explain_refusal(struct sb_error *error, int code, const char *what, ...) _printf_(3, 4);
 /* Finds out whether the kernel has sk_lookup programs and what they may read. */
 int probe_kernel(struct dataplane *d, struct sb_error *error);
-/* From here on libbpf's warnings are kept for explain_refusal instead of being printed. */
-void collect_libbpf_log(void);
+/* From here on libbpf's warnings are kept for explain_refusal instead of being printed, and it asks
+ * point_to_values about programs. */
+int libbpf_prepare(void);
 
 /* pins.c */
 
@@ -108,6 +109,11 @@ int counters_reset(void *self, uint32_t group);
 /* generation.c */
 
 #define GENERATION_NONE ((struct generation){ .map = -1, .program = -1 })
+/* Called by libbpf with a program as it is about to be loaded: what names a map of one large value
+ * becomes the address of the value. C has no way to say so of a map that a loader sizes. */
+struct bpf_program;
+struct bpf_prog_load_opts;
+int point_to_values(struct bpf_program *program, struct bpf_prog_load_opts *options, long cookie);
 void generation_close(struct generation *g);
 /* Compiles RULES into a map of its own and loads a program for it: nothing is pinned or attached.
  */

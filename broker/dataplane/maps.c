@@ -13,10 +13,11 @@ static const struct map_shape {
 	uint32_t value_size, max_entries, flags;
 } shapes[MAP_COUNT] = {
 	[MAP_SOCKMAP] = { "sockmap", BPF_MAP_TYPE_SOCKMAP, 8, SB_SLOTS_MAX, 0 },
-	[MAP_GROUPS] = { "groups", BPF_MAP_TYPE_ARRAY, 8, SB_GROUPS_MAX, BPF_F_MMAPABLE },
-	[MAP_SLOT_LISTS] = { "slot_lists", BPF_MAP_TYPE_ARRAY, 4, SB_SLOT_LIST_MAX,
+	[MAP_GROUPS] = { "groups", BPF_MAP_TYPE_ARRAY, SB_GROUPS_MAX * 8, 1, BPF_F_MMAPABLE },
+	[MAP_SLOT_LISTS] = { "slot_lists", BPF_MAP_TYPE_ARRAY, SB_SLOT_LIST_MAX * 4, 1,
 			     BPF_F_MMAPABLE },
-	[MAP_SLOT_OWNERS] = { "slot_owners", BPF_MAP_TYPE_ARRAY, 4, SB_SLOTS_MAX, BPF_F_MMAPABLE },
+	[MAP_SLOT_OWNERS] = { "slot_owners", BPF_MAP_TYPE_ARRAY, SB_SLOTS_MAX * 4, 1,
+			      BPF_F_MMAPABLE },
 	[MAP_COUNTERS] = { "counters", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct sb_group_counters),
 			   SB_GROUPS_MAX, 0 },
 };
@@ -26,10 +27,9 @@ const char *map_name(enum map_id id)
 	return shapes[id].name;
 }
 
-/* Elements of an array stand eight bytes apart, however small they are. */
 static size_t memory_size(enum map_id id)
 {
-	return shapes[id].flags & BPF_F_MMAPABLE ? (size_t)shapes[id].max_entries * 8 : 0;
+	return shapes[id].flags & BPF_F_MMAPABLE ? shapes[id].value_size : 0;
 }
 
 static int map_check(const struct dataplane *d, enum map_id id, int fd, struct sb_error *error)

@@ -11,9 +11,10 @@
 
 #include "broker/dataplane/internal.h"
 
-/* libbpf has one log for the process and gives its callback nothing of ours: the one place where
- * its last words can wait for explain_refusal. */
+/* libbpf has one log and one list of handlers for the process, and gives the log nothing of ours:
+ * the one place where its last words can wait for explain_refusal. */
 static struct {
+	bool ready;
 	char text[256];
 } libbpf_words;
 
@@ -30,10 +31,20 @@ static _printf_(2, 0) int keep_words(enum libbpf_print_level level, const char *
 	return 0;
 }
 
-void collect_libbpf_log(void)
+int libbpf_prepare(void)
 {
+	LIBBPF_OPTS(libbpf_prog_handler_opts, options, .prog_prepare_load_fn = point_to_values);
+	int r;
+
 	libbpf_words.text[0] = '\0';
 	libbpf_set_print(keep_words);
+	/* For good: libbpf 1.1 does not survive that its last handler is unregistered. */
+	if (libbpf_words.ready)
+		return 0;
+	r = libbpf_register_prog_handler("sk_lookup/direct", BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP,
+					 &options);
+	libbpf_words.ready = r >= 0;
+	return r < 0 ? r : 0;
 }
 
 static bool has_capability(int number)

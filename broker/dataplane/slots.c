@@ -5,10 +5,9 @@
 
 #include "broker/dataplane/internal.h"
 
-/* Elements of mapped arrays, which stand eight bytes apart. */
 static uint32_t *element32(const struct dataplane *d, enum map_id id, uint32_t index)
 {
-	return (uint32_t *)((uint64_t *)d->memory[id] + index);
+	return (uint32_t *)d->memory[id] + index;
 }
 
 static uint64_t *element64(const struct dataplane *d, enum map_id id, uint32_t index)
