@@ -122,9 +122,9 @@ static int keep_rule(struct core *c, struct reload *rl, const struct rule *rule,
 	return 0;
 }
 
-/* Makes the N rules at ALL those of RL. Conflicts of runtime rules with those of label files are
- * refused, or decided as above. */
-static int assign_rules(struct core *c, struct reload *rl, struct rule *all, size_t n,
+/* Makes the N rules at *ALL (consumed) those of RL. Conflicts of runtime rules with those of label
+ * files are refused, or decided as above. */
+static int assign_rules(struct core *c, struct reload *rl, struct rule **all, size_t n,
 			struct sb_error *error)
 {
 	char first[RULE_NAME_MAX], second[RULE_NAME_MAX];
@@ -132,7 +132,7 @@ static int assign_rules(struct core *c, struct reload *rl, struct rule *all, siz
 	struct rule a, b;
 	int r;
 
-	while ((r = ruleset_assign(rl->rules, all, n, &a, &b)) == -EEXIST) {
+	while ((r = ruleset_take(rl->rules, all, n, &a, &b)) == -EEXIST) {
 		loser = a.origin == RULE_RUNTIME ? &a : &b;
 		if (!c->starting || loser->origin != RULE_RUNTIME)
 			return sb_fail(error, EEXIST,
@@ -142,8 +142,8 @@ static int assign_rules(struct core *c, struct reload *rl, struct rule *all, siz
 		log_error("saved rule %s left out: it is in conflict with rule %s",
 			  rule_name(c, loser, first), rule_name(c, loser == &a ? &b : &a, second));
 		for (size_t i = 0; i < n; i++)
-			if (rule_compare(&all[i], loser) == 0)
-				all[i] = all[--n];
+			if (rule_compare(&(*all)[i], loser) == 0)
+				(*all)[i] = (*all)[--n];
 		rl->n_dropped++;
 	}
 	return r < 0 ? sb_fail(error, -r, "%s", strerror(-r)) : 0;
@@ -178,7 +178,7 @@ static int prepare_rules(struct core *c, struct reload *rl, struct sb_error *err
 			       "%zu rules are more than the %zu that there may be (MaxRules= in "
 			       "sockbroker.conf)",
 			       used, c->settings.max_rules);
-	return assign_rules(c, rl, all, used, error);
+	return assign_rules(c, rl, &all, used, error);
 }
 
 /* Labels that had a file and have none any more fall back to a label's defaults. */

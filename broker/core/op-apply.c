@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* apply: the runtime rules become exactly those of a text, in one atomic step. */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,6 +23,7 @@ static void mapping_clear(struct mapping *m)
 {
 	if (m->data)
 		munmap(m->data, m->length);
+	m->data = NULL;
 }
 
 static int refuse_bad_lines(const struct parsed_rules *p, struct reply *reply,
@@ -60,7 +62,7 @@ static int refuse_conflict(struct core *c, const struct rule *a, const struct ru
 	return refuse_bad_lines(&p, reply, error);
 }
 
-static int apply_text(struct core *c, const struct mapping *text, struct parsed_rules *parsed,
+static int apply_text(struct core *c, struct mapping *text, struct parsed_rules *parsed,
 		      bool dry_run, struct reply *reply, struct sb_error *error)
 {
 	_cleanup_(ruleset_freep) struct ruleset *next = NULL;
@@ -85,7 +87,11 @@ static int apply_text(struct core *c, const struct mapping *text, struct parsed_
 		 * state when the file drops it. */
 		const char *saved = parsed->skipped ? NULL : text->data ? text->data : "";
 
-		r = replace_rules(c, &next, saved, text->length, parsed->n_new_labels > 0, error);
+		r = replace_stage(c, next, saved, text->length, parsed->n_new_labels > 0, error);
+		/* Publishing is when memory is at its peak: the text need not be there then. */
+		mapping_clear(text);
+		if (r == 0)
+			r = replace_rules(c, &next, error);
 		if (r < 0)
 			return r;
 	}
@@ -120,6 +126,7 @@ int op_apply(struct core *c, struct request *rq, struct reply *reply, struct sb_
 	if (r < 0 && !reply->has_table)
 		sb_text_free(&reply->table);
 	parsed_rules_clear(c, &parsed, r < 0 || dry_run);
+	malloc_trim(0); /* a whole rule set is free now, among others that are not */
 	if (r < 0 || dry_run)
 		return r;
 	for (struct label *l = registry_next(c->registry, NULL); l; l = next) {

@@ -39,19 +39,26 @@ int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ru
 	return 0;
 }
 
-int replace_rules(struct core *c, struct ruleset **next, const char *text, size_t length,
+int replace_stage(struct core *c, const struct ruleset *next, const char *text, size_t length,
 		  bool labels_changed, struct sb_error *error)
 {
-	struct ruleset *old;
 	int r = 0;
 
 	if (labels_changed)
 		r = core_stage_labels(c, error);
 	if (r == 0)
 		r = text ? c->state.stage(c->state.self, STATE_RULES, text, length, error)
-			 : replay_compact(c, *next, error);
-	if (r == 0)
-		r = c->dataplane.publish(c->dataplane.self, *next, error);
+			 : replay_compact(c, next, error);
+	if (r < 0)
+		c->state.rollback(c->state.self);
+	return r;
+}
+
+int replace_rules(struct core *c, struct ruleset **next, struct sb_error *error)
+{
+	struct ruleset *old;
+	int r = c->dataplane.publish(c->dataplane.self, *next, error);
+
 	if (r < 0) {
 		c->state.rollback(c->state.self);
 		return r;

@@ -13,11 +13,15 @@ int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ru
 			  struct rule *a, struct rule *b, struct sb_error *error);
 
 /*
- * Makes *NEXT the rules, in state (TEXT: the runtime rules as rule text; NULL: to be written from
- * *NEXT), kernel and model. On success *NEXT is NULL; on failure all is as before.
+ * Writes aside the state that goes with NEXT (TEXT: the runtime rules as rule text; NULL: to be
+ * written from NEXT), for replace_rules, which is to follow. On failure nothing is written.
  */
-int replace_rules(struct core *c, struct ruleset **next, const char *text, size_t length,
+int replace_stage(struct core *c, const struct ruleset *next, const char *text, size_t length,
 		  bool labels_changed, struct sb_error *error);
+
+/* Makes *NEXT the rules, in state, kernel and model. On success *NEXT is NULL; on failure all is as
+ * before. */
+int replace_rules(struct core *c, struct ruleset **next, struct sb_error *error);
 
 #define DIFFERENCE_ROWS_MAX 1000
 
