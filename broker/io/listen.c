@@ -9,13 +9,14 @@
 
 #define LISTEN_BACKLOG 1024
 
-/* Whether somebody listens at ADDRESS: a stale socket file refuses connections. */
-static bool is_alive(const struct sockaddr_un *address)
+/* Whether nobody listens at ADDRESS: then connections are refused. Any other answer (a full queue,
+ * a socket of another type) comes from somebody. */
+static bool is_stale(const struct sockaddr_un *address)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	return fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-			   errno == EAGAIN);
+	return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+	       errno == ECONNREFUSED;
 }
 
 static int clear_way(const char *path, const struct sockaddr_un *address, struct sb_error *error)
@@ -26,7 +27,7 @@ static int clear_way(const char *path, const struct sockaddr_un *address, struct
 		return errno == ENOENT ? 0 : sb_fail(error, errno, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return sb_fail(error, EEXIST, "%s is in the way and is no socket", path);
-	if (is_alive(address))
+	if (!is_stale(address))
 		return sb_fail(error, EADDRINUSE, "another broker listens at %s", path);
 	return unlink(path) < 0 ? sb_fail(error, errno, "%s: %s", path, strerror(errno)) : 0;
 }

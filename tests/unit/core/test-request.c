@@ -91,7 +91,8 @@ static void test_unknown_request(void **state)
 
 	check_refusal(w, ask(w, "REQUEST=fly\n"), EPROTO, "no request \"fly\"");
 	check_refusal(w, ask(w, "REQUEST=\n"), EPROTO, "no request \"\"");
-	check_refusal(w, ask(w, "LABEL=a\n"), EINVAL, "lacks REQUEST=");
+	check_refusal(w, ask(w, "LABEL=a\n"), EPROTO, "starts with REQUEST=");
+	check_refusal(w, ask(w, "LABEL=a\nREQUEST=status\n"), EPROTO, "starts with REQUEST=");
 	check_refusal(w, ask(w, "REQUEST=version\nREQUEST=status\n"), EINVAL,
 		      "REQUEST= comes twice");
 }
