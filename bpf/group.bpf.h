@@ -25,10 +25,16 @@ enum sb_outcome {
 	SB_RESPECTED,
 };
 
-/* The row that counts this packet, or NULL: a test run, which has no interface, is not counted. */
+/* A test run, which has no interface, is none, and is not counted. */
+static __always_inline int sb_is_packet(struct bpf_sk_lookup *ctx)
+{
+	return !has_ifindex || ctx->ingress_ifindex;
+}
+
+/* The row that counts this packet, or NULL. */
 static __always_inline struct sb_group_counters *sb_counters(struct bpf_sk_lookup *ctx, __u32 group)
 {
-	if (has_ifindex && !ctx->ingress_ifindex)
+	if (!sb_is_packet(ctx))
 		return 0;
 	return bpf_map_lookup_elem(&counters, &group);
 }

@@ -18,6 +18,10 @@
 /* Set by the loader before loading, constants for the verifier. */
 const volatile __u64 rules_words = SB_RULES_FIRST_BLOCK; /* of the rules map's value */
 const volatile __u32 has_ifindex = 0;                    /* ctx->ingress_ifindex exists (5.17) */
+/* RuleCounters=: hit_numbers counters in each of hit_rows rows (a power of two); 0: off, and then
+ * nothing of it is left in the program. */
+const volatile __u64 hit_numbers = 0;
+const volatile __u32 hit_rows = 1;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
@@ -69,6 +73,15 @@ struct {
 	__uint(key_size, 4);
 	__uint(value_size, SB_RULES_BYTES(SB_RULES_FIRST_BLOCK + SB_RULES_MARGIN));
 } rules SEC(".maps");
+
+/* hit_rows * hit_numbers words, as long as one broker runs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, sizeof(__u64));
+} hits SEC(".maps");
 
 static __always_inline void *sb_value(void *map)
 {

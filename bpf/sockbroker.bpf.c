@@ -13,6 +13,8 @@ int sockbroker(struct bpf_sk_lookup *ctx)
 	__u32 key = (ctx->protocol & 1) * SB_KEY_UDP | (__u16)ctx->local_port; /* UDP is 17 */
 	__s64 label;
 
+	if (hit_numbers && sb_is_packet(ctx))
+		key |= SB_KEY_COUNT;
 	if (ctx->family == SB_AF_INET) {
 		label = sb_match4(bpf_ntohl(ctx->local_ip4), key);
 	} else {

@@ -11,7 +11,33 @@
 
 #include "bpf/trie.bpf.h"
 
-#define SB_KEY_UDP 0x10000U /* a key is the port, and this */
+#define SB_KEY_UDP 0x10000U   /* a key is the port, and this */
+#define SB_KEY_COUNT 0x20000U /* count the hit of the rule */
+
+/*
+ * Counts a hit of the rule whose number is at OFFSET, behind its entry's intervals. Processors
+ * share a row when there are more of them than rows, so the addition is atomic.
+ */
+static __always_inline void sb_hit(const __u64 *words, __u64 size, __u64 offset, __u32 key)
+{
+	const __u64 *at;
+	__u64 i, *counter = sb_value(&hits);
+
+	if (!hit_numbers || !(key & SB_KEY_COUNT))
+		return;
+	at = sb_block(words, size, offset);
+	if (!at)
+		return;
+	i = at[0];
+	if (i >= hit_numbers)
+		return;
+	i += (bpf_get_smp_processor_id() & (hit_rows - 1)) * hit_numbers;
+	asm volatile("" : "+r"(i));
+	if (i >= hit_numbers * hit_rows)
+		return;
+	asm volatile("" : "+r"(i));
+	__sync_fetch_and_add(counter + i, 1);
+}
 
 /* The interval of KEY's protocol that holds KEY's port, below the counts at offset COUNTS: its
  * label, or -1. */
@@ -21,12 +47,13 @@ __noinline __s64 sb_search(__u32 counts, __u32 key)
 	const __u64 size = rules_words;
 	/* Not above any interval that begins at the port or before. */
 	const __u64 limit = (__u64)key << 48 | 0xffffffffffffULL;
-	__u64 low = (__u64)counts + 1, n, half, word;
+	__u64 low = (__u64)counts + 1, n, half, word, total;
 
 	if (!at)
 		return -1;
 	word = at[0];
 	n = (__u32)word;
+	total = n + (word >> 32);
 	if (key & SB_KEY_UDP) {
 		low += n;
 		n = word >> 32;
@@ -50,6 +77,7 @@ __noinline __s64 sb_search(__u32 counts, __u32 key)
 	word = at[0];
 	if (word > limit || SB_INTERVAL_LAST(word) < (key & 0xffff))
 		return -1;
+	sb_hit(words, size, low + total, key);
 	return SB_INTERVAL_LABEL(word);
 }
 
@@ -209,7 +237,7 @@ __noinline __s64 sb_slow6(__u64 high, __u64 low, __u32 key, __u32 direct, __u32 
 static __always_inline __s64 sb_search_one(const __u64 *words, __u64 size, __u64 found, __u32 key)
 {
 	const __u64 *at = sb_block(words, size, SB_FOUND_COUNTS(found));
-	const __u64 udp = key >> 16, port = key & 0xffff;
+	const __u64 udp = key >> 16 & 1, port = key & 0xffff;
 	__u64 counts, word;
 
 	if (!at)
@@ -222,6 +250,9 @@ static __always_inline __s64 sb_search_one(const __u64 *words, __u64 size, __u64
 	if (!(counts >> udp * 32 & 1) || SB_INTERVAL_FIRST(word) > port ||
 	    SB_INTERVAL_LAST(word) < port)
 		return -1;
+	sb_hit(words, size,
+	       SB_FOUND_COUNTS(found) + 1 + (counts & udp & 1) + (counts & 1) + (counts >> 32),
+	       key);
 	return SB_INTERVAL_LABEL(word);
 }
 

@@ -196,7 +196,7 @@ int broker_new(struct broker **ret, const struct options *options, struct config
 		return sb_fail(error, ENOMEM, "out of memory");
 	b->options = *options;
 	b->passed = LISTEN_FDS_NULL;
-	dataplane.rule_counters = config->broker.rule_counters;
+	dataplane.rule_numbers = config->broker.rule_counters ? config->broker.max_rules : 0;
 	r = listen_fds_take(&b->passed, error);
 	if (r == 0)
 		r = host_open(&b->host, options->netns, unit_of_process, error);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/core/numbers.h"
 #include "broker/core/replace.h"
 #include "broker/core/replay.h"
 
@@ -333,10 +334,15 @@ static int apply_labels(struct core *c, struct reload *rl, struct sb_error *erro
 static int publish(struct core *c, struct reload *rl, struct sb_error *error)
 {
 	struct ruleset *former = c->rules;
+	/* Those that were read from the state have no numbers yet. */
+	const struct ruleset *numbered = c->starting ? NULL : former;
 	struct sb_error again = { 0 };
 	bool published = false;
 	int r;
 
+	r = numbers_take_set(c, numbered, rl->rules, error);
+	if (r < 0)
+		return r;
 	r = pass_early(c, rl, error);
 	if (r == 0)
 		r = c->dataplane.publish(c->dataplane.self, rl->rules, error);
@@ -346,6 +352,8 @@ static int publish(struct core *c, struct reload *rl, struct sb_error *error)
 		r = apply_labels(c, rl, error);
 	}
 	if (r == 0) {
+		if (numbered)
+			numbers_give_set(c, numbered, c->rules);
 		ruleset_free(former);
 		rules_recount(c);
 		return 0;
@@ -354,6 +362,7 @@ static int publish(struct core *c, struct reload *rl, struct sb_error *error)
 		rl->rules = c->rules;
 		c->rules = former;
 	}
+	numbers_give_set(c, rl->rules, numbered);
 	if (c->starting)
 		return r;
 	if (published && c->dataplane.publish(c->dataplane.self, c->rules, &again) < 0)

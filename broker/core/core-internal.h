@@ -17,6 +17,7 @@ struct core {
 	struct registry *registry;
 	struct ruleset *rules;        /* all rules */
 	struct ruleset *config_rules; /* those of label files once more: few, looked up often */
+	struct range numbers;         /* of rules, see numbers.h; size 0: rules are not counted */
 	bool starting; /* the kernel's groups are an earlier run's: write them all anew */
 	bool unloaded;
 };

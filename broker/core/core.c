@@ -6,6 +6,7 @@
 
 #include "broker/base/log.h"
 #include "broker/core/core-internal.h"
+#include "broker/core/numbers.h"
 
 struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
 		      const struct host_port *host, const char *version, const char *netns)
@@ -24,7 +25,7 @@ struct core *core_new(const struct dataplane_port *dataplane, const struct state
 	c->registry = registry_new();
 	c->rules = ruleset_new();
 	c->config_rules = ruleset_new();
-	if (!c->registry || !c->rules || !c->config_rules)
+	if (!c->registry || !c->rules || !c->config_rules || numbers_init(c) < 0)
 		return NULL;
 	return TAKE_PTR(c);
 }
@@ -36,6 +37,7 @@ void core_free(struct core *c)
 	ruleset_free(c->config_rules);
 	ruleset_free(c->rules);
 	registry_free(c->registry);
+	range_clear(&c->numbers);
 	free(c);
 }
 

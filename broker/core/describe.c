@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "broker/core/numbers.h"
+
 bool member_alive(struct core *c, const struct member *m)
 {
 	uint64_t cookie;
@@ -56,6 +58,7 @@ void describe_rule(struct core *c, const char *type, const struct rule *r, struc
 	char prefix[SB_ADDRESS_TEXT_MAX], range[SB_PORTS_TEXT_MAX];
 	struct sb_prefix p = rule_prefix(r);
 	struct sb_ports ports = rule_ports(r);
+	uint64_t hits;
 
 	sb_record_begin(text, type);
 	sb_record_add(text, "protocol", "%s", sb_protocol_name(r->protocol));
@@ -64,5 +67,7 @@ void describe_rule(struct core *c, const char *type, const struct rule *r, struc
 	sb_record_add(text, "ports", "%s", sb_ports_format(&ports, range));
 	sb_record_add(text, "label", "%s", registry_get(c->registry, r->label)->name);
 	sb_record_add(text, "origin", "%s", r->origin == RULE_CONFIG ? "config" : "runtime");
+	if (numbers_used(c) && c->dataplane.hits(c->dataplane.self, r->number, &hits) == 0)
+		sb_record_add(text, "hits", "%" PRIu64, hits);
 	sb_record_end(text);
 }

@@ -45,8 +45,9 @@ struct dataplane_info {
 	uint32_t program_id, link_id;
 	uint64_t generation;
 	uint64_t netns_inode;
-	uint64_t rules_bytes; /* kernel memory of the rules map */
-	bool took_over;       /* an earlier run's dataplane was found and kept */
+	uint64_t rules_bytes;  /* kernel memory of the rules map */
+	uint32_t rule_numbers; /* rules that can be counted (RuleCounters=); 0: they are not */
+	bool took_over;        /* an earlier run's dataplane was found and kept */
 };
 
 struct dataplane_port {
@@ -83,6 +84,11 @@ struct dataplane_port {
 	int (*counters)(void *self, uint32_t group, struct sb_group_counters *ret);
 	/* Sets the counters of a group to zero (its label is new). */
 	int (*counters_reset)(void *self, uint32_t group);
+
+	/* How often the rule with NUMBER won since hits_reset(); numbers are below
+	 * dataplane_info::rule_numbers. -EOPNOTSUPP when rules are not counted. */
+	int (*hits)(void *self, uint32_t number, uint64_t *ret);
+	int (*hits_reset)(void *self, uint32_t number);
 
 	/* Runs the attached program on such a packet (BPF_PROG_TEST_RUN). FROM and FROM_PORT are
 	 * the sender's. The run is not counted. Without an answer: VERDICT_UNKNOWN, and 0. */

@@ -5,6 +5,7 @@
 
 #include "broker/base/log.h"
 #include "broker/core/guard.h"
+#include "broker/core/numbers.h"
 #include "broker/core/replay.h"
 
 int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ruleset **ret,
@@ -57,10 +58,16 @@ int replace_stage(struct core *c, const struct ruleset *next, const char *text, 
 int replace_rules(struct core *c, struct ruleset **next, struct sb_error *error)
 {
 	struct ruleset *old;
-	int r = c->dataplane.publish(c->dataplane.self, *next, error);
+	int r = numbers_take_set(c, c->rules, *next, error);
 
 	if (r < 0) {
 		c->state.rollback(c->state.self);
+		return r;
+	}
+	r = c->dataplane.publish(c->dataplane.self, *next, error);
+	if (r < 0) {
+		c->state.rollback(c->state.self);
+		numbers_give_set(c, *next, c->rules);
 		return r;
 	}
 	r = c->state.commit(c->state.self, error);
@@ -69,8 +76,10 @@ int replace_rules(struct core *c, struct ruleset **next, struct sb_error *error)
 
 		if (c->dataplane.publish(c->dataplane.self, c->rules, &again) < 0)
 			log_error("the kernel keeps refused rules: %s", again.message);
+		numbers_give_set(c, *next, c->rules);
 		return r;
 	}
+	numbers_give_set(c, c->rules, *next);
 	old = c->rules;
 	c->rules = TAKE_PTR(*next);
 	ruleset_free(old);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/core/numbers.h"
 
 void rules_count(struct core *c, const struct rule *r, int sign)
 {
@@ -122,8 +123,10 @@ int rules_edit(struct core *c, const struct sb_prefix *prefix, struct rule_edit 
 	       bool labels_changed, struct sb_error *error)
 {
 	size_t done;
-	int r = 0;
+	int r = numbers_take_edits(c, edits, n, error);
 
+	if (r < 0)
+		return r;
 	for (done = 0; done < n; done++) {
 		r = do_edit(c, &edits[done], error);
 		if (r < 0)
@@ -144,11 +147,14 @@ int rules_edit(struct core *c, const struct sb_prefix *prefix, struct rule_edit 
 		undo_edits(c, edits, done);
 		if (c->dataplane.edit(c->dataplane.self, c->rules, prefix, &again) < 0)
 			log_error("the kernel keeps a refused change: %s", again.message);
+		numbers_give_edits(c, edits, n, RULE_ADD);
 		return r;
 	}
+	numbers_give_edits(c, edits, n, RULE_REMOVE);
 	return 0;
 undo:
 	c->state.rollback(c->state.self);
 	undo_edits(c, edits, done);
+	numbers_give_edits(c, edits, n, RULE_ADD);
 	return r;
 }

@@ -38,7 +38,7 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_options *optio
 
 	if (!d)
 		return sb_fail(error, ENOMEM, "out of memory");
-	d->lock = d->netns = d->link = -1;
+	d->lock = d->netns = d->link = d->hits.map = -1;
 	d->live = GENERATION_NONE;
 	for (int i = 0; i < MAP_COUNT; i++)
 		d->maps[i] = -1;
@@ -57,6 +57,8 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_options *optio
 	if (r == 0)
 		r = maps_open(d, &complete, error);
 	if (r == 0)
+		r = hits_open(d, options->rule_numbers, error);
+	if (r == 0)
 		r = link_open(d, error);
 	if (r < 0)
 		return r;
@@ -70,6 +72,7 @@ void dataplane_free(struct dataplane *d)
 	if (!d)
 		return;
 	generation_close(&d->live);
+	hits_close(&d->hits);
 	maps_close(d);
 	sb_close(d->link);
 	sb_close(d->netns);
@@ -87,6 +90,7 @@ static void info(void *self, struct dataplane_info *ret)
 		.generation = d->live.number,
 		.netns_inode = d->netns_inode,
 		.rules_bytes = SB_RULES_BYTES(d->live.tables.capacity),
+		.rule_numbers = d->hits.numbers,
 		.took_over = d->took_over,
 	};
 }
@@ -106,6 +110,8 @@ struct dataplane_port dataplane_port(struct dataplane *d)
 		.group_load = group_load,
 		.counters = counters_read,
 		.counters_reset = counters_reset,
+		.hits = hits_read,
+		.hits_reset = hits_reset,
 		.run = run,
 		.programs = programs,
 		.info = info,

@@ -12,9 +12,9 @@
 struct dataplane;
 
 struct dataplane_options {
-	const char *bpffs; /* directory for the pins; made with mode 0700 if missing */
-	const char *netns; /* path of the network namespace, NULL: the process's own */
-	bool rule_counters;
+	const char *bpffs;     /* directory for the pins; made with mode 0700 if missing */
+	const char *netns;     /* path of the network namespace, NULL: the process's own */
+	uint32_t rule_numbers; /* count the hits of so many rules; 0: of none */
 };
 
 /* 0 with *RET, or a negative errno with a sentence that says what is missing (privilege, bpffs, a

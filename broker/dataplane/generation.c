@@ -69,7 +69,8 @@ static int make_map(struct generation *g, size_t used, size_t n_rules, struct sb
 
 static int make_tables(struct generation *g, const struct ruleset *rules, struct sb_error *error)
 {
-	size_t used = compile_size(rules), n = ruleset_count(rules);
+	size_t used = g->tables.numbers ? compile_size_numbered(rules) : compile_size(rules);
+	size_t n = ruleset_count(rules);
 	struct tables *t = &g->tables;
 	void *words;
 	int r;
@@ -130,6 +131,8 @@ static int reuse_maps(struct dataplane *d, struct generation *g, const struct so
 	};
 	int r = bpf_map__reuse_fd(skeleton->maps.rules, g->map);
 
+	if (r == 0)
+		r = bpf_map__reuse_fd(skeleton->maps.hits, d->hits.map);
 	for (enum map_id id = 0; id < MAP_COUNT && r == 0; id++)
 		r = bpf_map__reuse_fd(maps[id], d->maps[id]);
 	return r;
@@ -141,6 +144,8 @@ static int load_skeleton(struct dataplane *d, struct generation *g, struct sockb
 
 	skeleton->rodata->rules_words = g->tables.capacity;
 	skeleton->rodata->has_ifindex = d->has_ifindex;
+	skeleton->rodata->hit_numbers = d->hits.numbers;
+	skeleton->rodata->hit_rows = d->hits.rows;
 	if (r == 0)
 		r = sockbroker__load(skeleton);
 	if (r < 0)
@@ -184,6 +189,7 @@ int generation_build(struct dataplane *d, const struct ruleset *rules, uint64_t 
 	int r;
 
 	g.number = number;
+	g.tables.numbers = d->hits.numbers > 0;
 	r = make_tables(&g, rules, error);
 	if (r == 0)
 		r = load_program(d, &g, error);

@@ -39,6 +39,13 @@ struct generation {
 	struct tables tables; /* words: the map's memory, mapped; NULL: not ours to edit */
 };
 
+/* The counters of rules: rows of NUMBERS words, one row for a processor or several. */
+struct hits {
+	int map; /* owned, -1: none */
+	uint64_t *words;
+	uint32_t numbers, rows;
+};
+
 struct dataplane {
 	char directory[PATH_MAX];
 	int lock; /* the directory, held with flock */
@@ -50,6 +57,7 @@ struct dataplane {
 	int maps[MAP_COUNT];
 	void *memory[MAP_COUNT]; /* of mappable ones, else NULL */
 	int n_cpus;
+	struct hits hits;
 	int link; /* -1: nothing attached */
 	uint32_t link_id;
 	struct generation live;
@@ -105,6 +113,14 @@ int group_store(void *self, uint32_t group, uint32_t offset, uint32_t count, uin
 int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count, uint32_t *empty);
 int counters_read(void *self, uint32_t group, struct sb_group_counters *ret);
 int counters_reset(void *self, uint32_t group);
+
+/* hits.c */
+
+/* NUMBERS 0: rules are not counted, and the map is there for the program's sake alone. */
+int hits_open(struct dataplane *d, uint32_t numbers, struct sb_error *error);
+void hits_close(struct hits *h);
+int hits_read(void *self, uint32_t number, uint64_t *ret);
+int hits_reset(void *self, uint32_t number);
 
 /* generation.c */
 
