@@ -10,9 +10,14 @@
 
 static void print_rule(FILE *f, const char *title, const struct sockbroker_table *t)
 {
-	fprintf(f, "%-8s  %s %s %s -> %s (%s)\n", title, cli_value(t, "protocol"),
+	const char *hits = cli_value(t, "hits");
+
+	fprintf(f, "%-8s  %s %s %s -> %s (%s", title, cli_value(t, "protocol"),
 		cli_value(t, "prefix"), cli_value(t, "ports"), cli_value(t, "label"),
 		cli_value(t, "origin"));
+	if (*hits)
+		fprintf(f, ", %s hit%s", hits, strcmp(hits, "1") == 0 ? "" : "s");
+	fputs(")\n", f);
 }
 
 static void print_packet(FILE *f, const struct sockbroker_table *t)
