@@ -118,7 +118,7 @@ static int take_line(struct core *c, const struct sb_rule_line *line, size_t num
 int rules_parse(struct core *c, const char *text, size_t length, struct parsed_rules *ret,
 		struct sb_error *error)
 {
-	const char *end = text + length;
+	const char *end = length ? text + length : text; /* an empty text may be NULL */
 	struct sb_rule_line line;
 	struct label *last = NULL;
 	size_t number = 0;
