@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "broker/core/numbers.h"
 
+#include <string.h>
+
 int numbers_init(struct core *c)
 {
 	struct dataplane_info info = { 0 };
@@ -12,12 +14,20 @@ int numbers_init(struct core *c)
 static int take(struct core *c, struct rule *r, struct sb_error *error)
 {
 	int64_t number = range_take(&c->numbers, 1);
+	char text[RULE_TEXT_MAX];
+	int k;
 
-	if (number < 0 || c->dataplane.hits_reset(c->dataplane.self, (uint32_t)number) < 0)
+	if (number < 0)
 		return sb_fail(error, ENOSPC,
 			       "%u rules are counted already, more cannot be (RuleCounters= counts "
 			       "MaxRules= of the time when the broker started)",
 			       c->numbers.used);
+	k = c->dataplane.hits_reset(c->dataplane.self, (uint32_t)number);
+	if (k < 0) {
+		range_give(&c->numbers, (uint32_t)number, 1);
+		return sb_fail(error, EIO, "the counter of rule %s cannot be set to zero: %s",
+			       rule_format(r, text), strerror(-k));
+	}
 	r->number = (uint32_t)number;
 	return 0;
 }

@@ -22,6 +22,8 @@
 	X(group_load)                                                                              \
 	X(counters)                                                                                \
 	X(counters_reset)                                                                          \
+	X(hits)                                                                                    \
+	X(hits_reset)                                                                              \
 	X(run)                                                                                     \
 	X(programs)                                                                                \
 	X(unload)                                                                                  \

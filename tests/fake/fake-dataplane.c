@@ -243,6 +243,32 @@ static int counters_reset(void *self, uint32_t group)
 	return r;
 }
 
+static int hits(void *self, uint32_t number, uint64_t *ret)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_hits);
+
+	if (r < 0)
+		return r;
+	if (number >= f->rule_numbers)
+		violation(f, "a rule number out of bounds", number);
+	*ret = f->hits[number];
+	return 0;
+}
+
+static int hits_reset(void *self, uint32_t number)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_hits_reset);
+
+	if (r < 0)
+		return r;
+	if (number >= f->rule_numbers)
+		violation(f, "a rule number out of bounds", number);
+	f->hits[number] = 0;
+	return 0;
+}
+
 void fake_close(struct fake_dataplane *f, uint64_t cookie)
 {
 	for (uint32_t i = 0; i < SB_SLOTS_MAX; i++)
@@ -345,6 +371,7 @@ static void info(void *self, struct dataplane_info *ret)
 		.link_id = 8,
 		.generation = f->n_generations,
 		.netns_inode = 9,
+		.rule_numbers = f->rule_numbers,
 		.rules_bytes = f->tables.capacity * sizeof(uint64_t),
 	};
 }
@@ -377,6 +404,8 @@ struct dataplane_port fake_dataplane_port(struct fake_dataplane *f)
 		.group_load = group_load,
 		.counters = counters,
 		.counters_reset = counters_reset,
+		.hits = hits,
+		.hits_reset = hits_reset,
 		.run = run,
 		.programs = programs,
 		.info = info,

@@ -11,6 +11,8 @@
 #include "tests/fake/fake-calls.h"
 #include "tests/fake/fake-host.h"
 
+#define FAKE_RULE_NUMBERS 1024
+
 struct fake_slot {
 	uint64_t cookie; /* 0: empty */
 	uint32_t owner;
@@ -26,6 +28,8 @@ struct fake_dataplane {
 	uint32_t *lists;
 	uint64_t *groups;
 	struct sb_group_counters *counters;
+	uint32_t rule_numbers; /* RuleCounters=; to be set before the core is made */
+	uint64_t hits[FAKE_RULE_NUMBERS];
 	struct other_program programs[4];
 	size_t n_programs;
 	bool cannot_run; /* no test run: VERDICT_UNKNOWN */

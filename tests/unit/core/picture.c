@@ -48,6 +48,7 @@ struct picture picture_take(struct world *w)
 		p.used[0] = r->ids.used;
 		p.used[1] = r->slots.used;
 		p.used[2] = r->lists.used;
+		p.used[3] = w->core->numbers.used;
 	}
 	copy_blob(&p.labels, &w->state->labels);
 	copy_blob(&p.saved_rules, &w->state->rules);
@@ -82,7 +83,8 @@ const char *picture_compare_outcome(const struct picture *a, const struct pictur
 const char *picture_compare(const struct picture *a, const struct picture *b)
 {
 	const char *differs = picture_compare_outcome(a, b);
-	static const char *const ranges[] = { "label ids", "slots", "places in lists" };
+	static const char *const ranges[] = { "label ids", "slots", "places in lists",
+					      "rules' numbers" };
 
 	if (!differs && !same_text(a->model, b->model))
 		differs = "the model";

@@ -51,6 +51,7 @@ struct world *scenario_world(const struct scenario *s)
 {
 	struct world *w = world_new();
 
+	w->kernel->rule_numbers = FAKE_RULE_NUMBERS;
 	configure(w);
 	make_sockets(w->host);
 	assert_int_equal(world_start(w), 0);

@@ -26,7 +26,7 @@ struct picture {
 	char *model;    /* rules and status; NULL without a core */
 	struct fake_kernel *kernel;
 	struct fake_blob labels, saved_rules, journal; /* committed */
-	size_t used[3];                                /* ids, slots, places in lists */
+	size_t used[4]; /* ids, slots, places in lists, rules' numbers */
 };
 
 struct picture picture_take(struct world *w);

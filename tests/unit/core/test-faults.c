@@ -25,6 +25,8 @@ static void check_done(struct world *w, const struct scenario *s, const struct p
 
 	assert_false(fake_state_busy(w->state));
 	core_sweep(w->core);
+	/* Each rule has its number, and no number is lost. */
+	assert_int_equal(w->core->numbers.used, ruleset_count(w->core->rules));
 	after = picture_take(w);
 	differs = picture_compare_outcome(wanted, &after);
 	if (differs)

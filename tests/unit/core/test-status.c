@@ -157,6 +157,31 @@ static void test_rules_list(void **state)
 	assert_string_equal(w->table, "tcp 192.0.2.0/24 80 web\n");
 }
 
+/* RuleCounters=: a rule keeps its number, and so its hits, while others come and go. */
+static void test_hits(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(ask_bind(w, "web tcp 192.0.2.0/24 80"), 0);
+	assert_int_equal(ask(w, "REQUEST=rules\n"), 0);
+	assert_null(table_get(w, "rule", 0, "hits"));
+	w->kernel->rule_numbers = 3;
+	assert_int_equal(world_start(w), 0);
+	w->kernel->hits[w->core->numbers.next - 1] = 7;
+	assert_int_equal(ask_bind(w, "web tcp 192.0.2.0/24 79,81"), 0);
+	check_refusal(w, ask_bind(w, "web tcp 192.0.2.0/24 82"), ENOSPC, "RuleCounters=");
+	assert_int_equal(
+		ask_apply(w, "tcp 192.0.2.0/24 80 web\ntcp 192.0.2.0/24 79 other\n", false), 0);
+	assert_int_equal(ask(w, "REQUEST=rules\n"), 0);
+	check_value(w, "rule", 0, "hits", "0");
+	check_value(w, "rule", 1, "hits", "7");
+	assert_int_equal(ask_unbind(w, "web tcp 192.0.2.0/24 80"), 0);
+	assert_int_equal(ask_bind(w, "web tcp 192.0.2.0/24 80,81"), 0);
+	assert_int_equal(ask(w, "REQUEST=rules\nLABEL=web\n"), 0);
+	check_value(w, "rule", 0, "hits", "0");
+	check_value(w, "rule", 1, "hits", "0");
+}
+
 static void test_summary(void **state)
 {
 	struct world *w = *state;
@@ -179,6 +204,7 @@ int main(void)
 		TEST(test_counters_start_at_zero),
 		TEST(test_warnings),
 		TEST(test_rules_list),
+		TEST(test_hits),
 		TEST(test_summary),
 	};
 
