@@ -59,7 +59,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2); /* with one, the loader would give the value's address */
 	__type(key, __u32);
 	__type(value, struct bench_state);
 } state SEC(".maps");

@@ -20,13 +20,27 @@
 #include "protocol/cleanup.h"
 #include "tests/bench/programs.h"
 
-#define ROUNDS_MAX 64
+#define ROUNDS_MAX 128
 #define CHECKS 2000
+#define MILLION 1000000
+
+/* What is different about a measurement. */
+enum mode {
+	AS_ROOT,
+	AS_UNIT, /* loaded with the capabilities of the broker's unit */
+	COUNTED, /* with RuleCounters= */
+};
+
+static const struct {
+	const char *name;
+	char mark;
+} modes[] = { { "root", ' ' }, { "unit", '*' }, { "counted", '+' } };
 
 struct settings {
 	const char *prefixes; /* JSON file */
 	FILE *json;           /* NULL: none */
 	bool quick;
+	enum mode mode;
 	unsigned hot_rounds, hot_repeat, cold_rounds, cold_repeat;
 	unsigned written;
 };
@@ -88,11 +102,24 @@ static void measure_cold(const struct settings *o, struct host *h, const struct 
 	sort(s);
 }
 
-/* The programs choose the same sockets, or they are not worth measuring. */
-static void check_agreement(const struct programs *programs, const struct set *set,
-			    struct random *r, uint16_t port)
+/* Hits of all rules together. */
+static uint64_t sum_hits(const struct host *h)
+{
+	uint64_t sum = 0, hits;
+
+	for (uint32_t i = 0; i < h->rule_numbers; i++)
+		if (h->port.hits(h->port.self, i, &hits) == 0)
+			sum += hits;
+	return sum;
+}
+
+/* The programs choose the same sockets, and ours counts if it should, or they are not worth
+ * measuring. */
+static void check_agreement(const struct host *h, const struct programs *programs,
+			    const struct set *set, struct random *r, uint16_t port)
 {
 	struct packet any = set_packet(set, r, port);
+	uint64_t hits = sum_hits(h);
 
 	if (!run_once(programs->hot[FIXED], &any) || !run_once(programs->live, &any))
 		errx(1, "a program chose no socket");
@@ -105,6 +132,9 @@ static void check_agreement(const struct programs *programs, const struct set *s
 			errx(1, "packet %u: our program chose %llu, the tries %llu", i,
 			     (unsigned long long)ours, (unsigned long long)theirs);
 	}
+	hits = sum_hits(h) - hits;
+	if (hits != (h->rule_numbers ? CHECKS : 0))
+		errx(1, "the rules counted %llu hits", (unsigned long long)hits);
 }
 
 static void write_series(FILE *f, const char *name, const struct series *s)
@@ -117,16 +147,17 @@ static void write_series(FILE *f, const char *name, const struct series *s)
 	fprintf(f, "}");
 }
 
-static void print_line(const char *name, int family, size_t n, const char *kind,
+static void print_line(const char *name, enum mode mode, int family, size_t n, const char *kind,
 		       const struct series *s)
 {
 	double empty = median(s, EMPTY);
 	double lookup = median(s, LOOKUP) - empty, lpm = median(s, LPM_LOOKUP) - empty;
 
-	printf("%-10s v%c %8zu %-4s | %6.1f %6.1f %7.1f %6.1f %5.1fx %5.2f | %7.1f %6.1f %5.1fx\n",
-	       name, family == AF_INET ? '4' : '6', n, kind, empty, median(s, FIXED),
-	       median(s, LPM_WHOLE), median(s, WHOLE), median(s, LPM_WHOLE) / median(s, WHOLE),
-	       median(s, WHOLE) / median(s, FIXED), lpm, lookup, lpm / lookup);
+	printf("%-9s%c v%c %8zu %-4s | %6.1f %6.1f %7.1f %6.1f %5.1fx %5.2f | %7.1f %6.1f %5.1fx\n",
+	       name, modes[mode].mark, family == AF_INET ? '4' : '6', n, kind, empty,
+	       median(s, FIXED), median(s, LPM_WHOLE), median(s, WHOLE),
+	       median(s, LPM_WHOLE) / median(s, WHOLE), median(s, WHOLE) / median(s, FIXED), lpm,
+	       lookup, lpm / lookup);
 	fflush(stdout);
 }
 
@@ -136,19 +167,20 @@ static void measure(struct settings *o, struct host *h, struct random *r, const 
 	struct programs programs = programs_load(h, set, family);
 	struct series hot = {}, cold = {};
 
-	check_agreement(&programs, set, r, port);
+	check_agreement(h, &programs, set, r, port);
 	host_fill_packets(h, set, r, port);
 	measure_hot(o, &programs, set, r, port, &hot);
 	measure_cold(o, h, &programs, family, &cold);
-	print_line(name, family, set->n, "hot", &hot);
-	print_line(name, family, set->n, "cold", &cold);
+	print_line(name, o->mode, family, set->n, "hot", &hot);
+	print_line(name, o->mode, family, set->n, "cold", &cold);
 	if (o->json) {
 		fprintf(o->json,
-			"%s\n{\"shape\": \"%s\", \"family\": %d, \"rules\": %zu, "
+			"%s\n{\"shape\": \"%s\", \"mode\": \"%s\", \"family\": %d, "
+			"\"rules\": %zu, "
 			"\"rules_bytes\": %llu, \"used_bytes\": %llu, \"lpm_bytes\": %llu, "
 			"\"publish_s\": %.4f, \"lpm_fill_s\": %.4f, ",
-			o->written++ ? "," : "", name, family == AF_INET ? 4 : 6, set->n,
-			(unsigned long long)programs.rules_bytes,
+			o->written++ ? "," : "", name, modes[o->mode].name,
+			family == AF_INET ? 4 : 6, set->n, (unsigned long long)programs.rules_bytes,
 			(unsigned long long)programs.words_used * 8,
 			(unsigned long long)programs.lpm_bytes, programs.publish_seconds,
 			programs.lpm_seconds);
@@ -188,25 +220,71 @@ static void measure_prefixes(struct settings *o, struct host *h, struct random *
 	}
 }
 
-static void measure_all(struct settings *o, struct host *h, struct random *r)
+static void measure_as_root(struct settings *o, struct host *h, struct random *r)
 {
-	static const size_t sizes[] = { 10, 1000, 100000, 1000000 };
+	static const size_t sizes[] = { 10, 1000, 100000, MILLION };
 	static const char *const names[] = { "scattered", "crowded", "nested" };
 
-	printf("%-18s %8s %-4s | %6s %6s %7s %6s %6s %5s | %7s %6s %6s\n", "ns a packet", "rules",
-	       "", "empty", "fixed", "2 LPM", "ours", "", "floor", "2 LPM", "lookup", "");
 	if (o->prefixes)
 		measure_prefixes(o, h, r);
+	for (unsigned i = 0; i < (o->quick ? 1 : ARRAY_SIZE(names)); i++)
+		for (unsigned k = 0; k < ARRAY_SIZE(sizes); k += o->quick ? 3 : 1)
+			measure_shape(o, h, r, names[i], sizes[k]);
+	if (o->quick)
+		return;
+	measure_shape(o, h, r, "one port", MILLION);
+	measure_shape(o, h, r, "outward", MILLION);
+}
+
+static void measure_as_unit(struct settings *o, struct host *h, struct random *r)
+{
 	if (o->quick) {
-		measure_shape(o, h, r, "scattered", 10);
-		measure_shape(o, h, r, "scattered", 1000000);
+		measure_shape(o, h, r, "scattered", MILLION);
 		return;
 	}
-	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		for (unsigned k = 0; k < ARRAY_SIZE(sizes); k++)
-			measure_shape(o, h, r, names[i], sizes[k]);
-	measure_shape(o, h, r, "one port", 1000000);
-	measure_shape(o, h, r, "outward", 1000000);
+	if (o->prefixes)
+		measure_prefixes(o, h, r);
+	measure_shape(o, h, r, "scattered", 10);
+	measure_shape(o, h, r, "scattered", MILLION);
+	measure_shape(o, h, r, "crowded", MILLION);
+	measure_shape(o, h, r, "nested", MILLION);
+}
+
+static void measure_counted(struct settings *o, struct host *h, struct random *r)
+{
+	if (o->quick)
+		return;
+	measure_shape(o, h, r, "scattered", 10);
+	measure_shape(o, h, r, "scattered", MILLION);
+}
+
+/* All rule sets of a mode, or N rules of SHAPE. */
+static void measure_mode(struct settings *o, enum mode mode, struct random *r, const char *shape,
+			 size_t n)
+{
+	struct host *h = host_new(mode == COUNTED ? MILLION : 0);
+
+	o->mode = mode;
+	h->few_capabilities = mode == AS_UNIT;
+	if (shape)
+		measure_shape(o, h, r, shape, n);
+	else if (mode == AS_ROOT)
+		measure_as_root(o, h, r);
+	else if (mode == AS_UNIT)
+		measure_as_unit(o, h, r);
+	else
+		measure_counted(o, h, r);
+	host_free(h);
+}
+
+static void measure_modes(struct settings *o, struct random *r, const char *shape, size_t n)
+{
+	printf("%-18s %8s %-4s | %6s %6s %7s %6s %6s %5s | %7s %6s %6s\n", "ns a packet", "rules",
+	       "", "empty", "fixed", "2 LPM", "ours", "", "floor", "2 LPM", "lookup", "");
+	for (enum mode mode = AS_ROOT; mode <= COUNTED; mode++)
+		measure_mode(o, mode, r, shape, n);
+	printf("*: loaded with the capabilities of the broker's unit\n"
+	       "+: with rule counters\n");
 }
 
 /* One processor, so that its caches keep what they have. */
@@ -255,33 +333,29 @@ static void parse(struct settings *o, int argc, char **argv, const char **shape,
 int main(int argc, char **argv)
 {
 	struct settings o = {
-		.hot_rounds = 41, .hot_repeat = 20000, .cold_rounds = 21, .cold_repeat = 32768
+		.hot_rounds = 101, .hot_repeat = 10000, .cold_rounds = 21, .cold_repeat = 32768
 	};
 	const char *shape = NULL;
-	size_t n = 1000000;
+	size_t n = MILLION;
 	struct random r;
-	struct host *h;
 
 	parse(&o, argc, argv, &shape, &n);
 	if (geteuid() != 0) {
 		fprintf(stderr, "needs root\n");
 		return 77;
 	}
-	if (o.quick)
-		o.hot_rounds = o.cold_rounds = 11;
+	if (o.quick) {
+		o.hot_rounds = 31;
+		o.cold_rounds = 9;
+	}
 	stay_here();
 	r = random_start("lookup");
-	h = host_new();
 	if (o.json)
 		fprintf(o.json, "{\"quick\": %s, \"results\": [", o.quick ? "true" : "false");
-	if (shape)
-		measure_shape(&o, h, &r, shape, n);
-	else
-		measure_all(&o, h, &r);
+	measure_modes(&o, &r, shape, n);
 	if (o.json) {
 		fprintf(o.json, "\n]}\n");
 		fclose(o.json);
 	}
-	host_free(h);
 	return 0;
 }

@@ -1,40 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/bench/programs.h"
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <err.h>
-#include <arpa/inet.h>
-#include <net/if.h>
-#include <sched.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "protocol/cleanup.h"
 #include "tests/bench/baseline.bench.skel.h"
 #include "tests/bench/walk.bench.skel.h"
-
-#ifndef SB_RULES_MARGIN
-#define SB_RULES_MARGIN 0
-#endif
-
-#define IPV6_FIRST_SLOT (LPM_SLOTS / 2)
-
-struct host {
-	char root[64];
-	struct dataplane *dataplane;
-	struct dataplane_port port;
-	int sockets[2][SET_LABELS];
-	int packets, state; /* maps */
-	struct bench_packet *packet_memory;
-	volatile struct bench_state *state_memory;
-};
 
 const char *program_name(enum program p)
 {
@@ -46,110 +28,24 @@ const char *program_name(enum program p)
 	return names[p];
 }
 
-static int must(int r, const char *what)
+/*
+ * With neither CAP_PERFMON nor CAP_SYS_ADMIN, which the broker's unit does not have, the verifier
+ * adds instructions to programs against speculation (and the other way round, as root).
+ */
+static void capabilities(bool all)
 {
-	if (r < 0)
-		err(1, "%s", what);
-	return r;
-}
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	const int both[] = { CAP_SYS_ADMIN, CAP_PERFMON };
 
-static void *map_memory(int map, size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
-
-	if (p == MAP_FAILED)
-		err(1, "mmap of a map");
-	return p;
-}
-
-static void enter_scratch(struct host *h)
-{
-	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-	struct rlimit files = { 4096, 4096 };
-	int fd;
-
-	must(unshare(CLONE_NEWNET | CLONE_NEWNS), "unshare");
-	fd = must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
-	must(ioctl(fd, SIOCSIFFLAGS, &lo), "lo up");
-	close(fd);
-	must(setrlimit(RLIMIT_NOFILE, &files), "setrlimit");
-	must(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), "mount");
-	snprintf(h->root, sizeof(h->root), "/tmp/sockbroker-bench.XXXXXX");
-	if (!mkdtemp(h->root))
-		err(1, "%s", h->root);
-	must(mount("bpf", h->root, "bpf", 0, NULL), "mount bpffs");
-}
-
-static int listener(int family)
-{
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
-	int fd = must(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-
-	if (family == AF_INET)
-		must(bind(fd, (struct sockaddr *)&v4, sizeof(v4)), "bind");
-	else
-		must(bind(fd, (struct sockaddr *)&v6, sizeof(v6)), "bind");
-	must(listen(fd, 1), "listen");
-	return fd;
-}
-
-/* Every label has a socket for IPv4 and one for IPv6, in slots that the tries' values name too. */
-static void fill_labels(struct host *h)
-{
-	const struct dataplane_port *p = &h->port;
-
-	for (uint32_t i = 0; i < 2 * SET_LABELS; i++) {
-		uint32_t label = i / 2, v6 = i % 2, slot = (v6 ? IPV6_FIRST_SLOT : 0) + label;
-		uint32_t group = label * SB_GROUPS_PER_LABEL + (v6 ? SB_GROUP_V6 : SB_GROUP_V4);
-		int fd = listener(v6 ? AF_INET6 : AF_INET);
-
-		h->sockets[v6][label] = fd;
-		must(p->slot_store(p->self, slot, SB_SLOT_OWNER(label, 0), fd), "slot_store");
-		must(p->list_store(p->self, slot, &slot, 1), "list_store");
-		must(p->group_store(p->self, group, slot, 1, SB_EMPTY_DROP), "group_store");
+	must((int)syscall(SYS_capget, &header, data), "capget");
+	for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
+		if (all)
+			data[both[i] / 32].effective |= 1U << both[i] % 32;
+		else
+			data[both[i] / 32].effective &= ~(1U << both[i] % 32);
 	}
-}
-
-struct host *host_new(void)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, mapped, .map_flags = BPF_F_MMAPABLE);
-	struct dataplane_options options = {};
-	struct host *h = calloc(1, sizeof(*h));
-	struct sb_error error = {};
-	char pins[80];
-
-	if (!h)
-		errx(1, "out of memory");
-	enter_scratch(h);
-	snprintf(pins, sizeof(pins), "%s/pins", h->root);
-	options.bpffs = pins;
-	if (dataplane_open(&h->dataplane, &options, &error) < 0)
-		errx(1, "%s", error.message);
-	h->port = dataplane_port(h->dataplane);
-	fill_labels(h);
-	h->packets = must(bpf_map_create(BPF_MAP_TYPE_ARRAY, "packets", 4,
-					 sizeof(struct bench_packet), BENCH_PACKETS, &mapped),
-			  "packets");
-	h->state = must(bpf_map_create(BPF_MAP_TYPE_ARRAY, "state", 4, sizeof(struct bench_state),
-				       1, &mapped),
-			"state");
-	h->packet_memory = map_memory(h->packets, sizeof(struct bench_packet) * BENCH_PACKETS);
-	h->state_memory = map_memory(h->state, sizeof(struct bench_state));
-	return h;
-}
-
-void host_free(struct host *h)
-{
-	struct sb_error error = {};
-
-	if (!h)
-		return;
-	h->port.unload(h->port.self, &error);
-	dataplane_free(h->dataplane);
-	umount2(h->root, MNT_DETACH);
-	rmdir(h->root);
-	free(h);
+	must((int)syscall(SYS_capset, &header, data), "capset");
 }
 
 static double seconds(clockid_t clock)
@@ -198,6 +94,16 @@ static void reuse_live(struct bpf_map *map, int program, const char *name)
 	reuse(map, fd);
 }
 
+/* How many counters a rule has. */
+static uint32_t hit_rows(int program, uint32_t numbers)
+{
+	_cleanup_close_ int fd = map_of(program, "sb_hits");
+	struct bpf_map_info info = {};
+
+	info_of(fd, &info, sizeof(info));
+	return numbers ? info.value_size / 8 / numbers : 1;
+}
+
 static void load_walk(struct programs *p, struct host *h)
 {
 	struct walk_bench *s = p->walk = walk_bench__open();
@@ -214,10 +120,15 @@ static void load_walk(struct programs *p, struct host *h)
 	reuse_live(s->maps.slot_lists, p->live, "slot_lists");
 	reuse_live(s->maps.slot_owners, p->live, "slot_owners");
 	reuse_live(s->maps.counters, p->live, "counters");
+	reuse_live(s->maps.hits, p->live, "sb_hits");
 	reuse(s->maps.packets, h->packets);
 	reuse(s->maps.state, h->state);
+	s->rodata->hit_numbers = h->rule_numbers;
+	s->rodata->hit_rows = hit_rows(p->live, h->rule_numbers);
 	s->rodata->rules_words = info.value_size / 8 - SB_RULES_MARGIN;
+	capabilities(!h->few_capabilities);
 	must(walk_bench__load(s), "loading the walk");
+	capabilities(true);
 	p->rules_bytes = info.value_size;
 	header = map_memory(rules, 4096);
 	p->words_used = header->words_used;
@@ -276,7 +187,9 @@ static void load_baseline(struct programs *p, struct host *h, const struct set *
 	reuse_live(s->maps.sockmap, p->live, "sockmap");
 	reuse(s->maps.packets, h->packets);
 	reuse(s->maps.state, h->state);
+	capabilities(!h->few_capabilities);
 	must(baseline_bench__load(s), "loading the baselines");
+	capabilities(true);
 	start = seconds(CLOCK_MONOTONIC);
 	for (size_t i = 0; i < set->n; i++)
 		add_to_trie(bpf_map__fd(trie), &set->rules[i]);
@@ -316,30 +229,6 @@ void programs_clear(struct programs *p)
 	walk_bench__destroy(p->walk);
 	baseline_bench__destroy(p->baseline);
 	sb_close(p->live);
-}
-
-static uint64_t word_of(const uint8_t *bytes, unsigned n)
-{
-	uint64_t word = 0;
-
-	while (n--)
-		word = word << 8 | *bytes++;
-	return word;
-}
-
-void host_fill_packets(struct host *h, const struct set *set, struct random *r, uint16_t port)
-{
-	for (unsigned i = 0; i < BENCH_PACKETS; i++) {
-		struct packet p = set_packet(set, r, port);
-		const uint8_t *bytes = p.destination.bytes;
-
-		h->packet_memory[i] = (struct bench_packet){
-			.high = word_of(bytes, 8),
-			.low = word_of(bytes + 8, 8),
-			.address = (uint32_t)word_of(bytes, 4),
-			.key = p.port,
-		};
-	}
 }
 
 static struct bpf_sk_lookup context_of(const struct packet *p)

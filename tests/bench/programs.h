@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The programs to measure, over one rule set, in a network namespace of the process's own. */
+/* The programs to measure, over one rule set. */
 #pragma once
 
-#include "broker/dataplane/dataplane.h"
-#include "tests/bench/bench.bpf.h"
-#include "tests/bench/sets.h"
+#include "tests/bench/host.h"
 
 enum program {
 	EMPTY,
@@ -17,10 +15,6 @@ enum program {
 };
 
 const char *program_name(enum program p);
-
-struct host; /* namespace, dataplane, sockets, packets */
-struct host *host_new(void);
-void host_free(struct host *h);
 
 struct programs {
 	int hot[PROGRAM_COUNT], cold[PROGRAM_COUNT]; /* fds */
@@ -36,9 +30,6 @@ struct programs {
 /* Publishes SET through the dataplane and fills the tries with it. Ends the process on failure. */
 struct programs programs_load(struct host *h, const struct set *set, int family);
 void programs_clear(struct programs *p);
-
-/* Fills the list of packets that cold programs go through. */
-void host_fill_packets(struct host *h, const struct set *set, struct random *r, uint16_t port);
 
 /* Nanoseconds of this thread's time that one of REPEAT runs takes, for one packet. */
 double run_hot(int program, const struct packet *packet, unsigned repeat);

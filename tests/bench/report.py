@@ -10,24 +10,23 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 
 BEGIN, END = '<!-- measured: begin -->', '<!-- measured: end -->'
 MILLION = 1000000
+MARKS = {'root': '', 'unit': ' \\*', 'counted': ' +'}
 SCATTERED4, SCATTERED6, CROWDED4 = 'scattered IPv4', 'scattered IPv6', 'crowded IPv4'
 
 
 def machine():
-    model = 'unknown'
     with open('/proc/cpuinfo', encoding='utf-8') as file:
-        for line in file:
-            if line.startswith('model name'):
-                model = line.split(':')[1].strip()
-    virtual = subprocess.run(('systemd-detect-virt',), capture_output=True, text=True).stdout.strip()
-    return {'cpu': model, 'processors': os.cpu_count(), 'virtual': virtual or 'none',
-            'kernel': platform.release(), 'date': time.strftime('%Y-%m-%d')}
+        facts = dict(line.strip().split('\t', 1) for line in file if '\t' in line)
+    facts = {key: value.lstrip('\t: ') for key, value in facts.items()}
+    return {'cpu': '%s (family %s, model %s)' % tuple(
+                facts.get(key, '?') for key in ('model name', 'cpu family', 'model')),
+            'processors': os.cpu_count(), 'virtual': 'hypervisor' in facts.get('flags', ''),
+            'kernel': platform.release().split('-')[0], 'date': time.strftime('%Y-%m-%d')}
 
 
 class Lookup:
@@ -35,6 +34,10 @@ class Lookup:
 
     def __init__(self, result):
         self.result = result
+
+    def name(self):
+        r = self.result
+        return '%s IPv%d%s' % (r['shape'], r['family'], MARKS[r['mode']])
 
     def ns(self, heat, program):
         return self.result[heat][program]['median']
@@ -54,7 +57,7 @@ class Lookup:
 
     def cells(self, heat):
         r = self.result
-        return ('%s IPv%d' % (r['shape'], r['family']), '{:,}'.format(r['rules']), heat,
+        return (self.name(), '{:,}'.format(r['rules']), heat,
                 '%.0f' % self.ns(heat, 'empty'), '%.0f' % self.ns(heat, 'fixed'),
                 '%.0f' % self.ns(heat, 'lpm_program'), self.range(heat, 'program'),
                 '%.1f ×' % self.faster(heat), '%.1f ×' % self.floors(heat),
@@ -73,10 +76,11 @@ class Lookups:
     def __init__(self, results):
         self.all = [Lookup(r) for r in results]
 
-    def find(self, shape, family, rules=None):
+    def find(self, shape, family, rules=None, mode='root'):
         for one in self.all:
             r = one.result
-            if (r['shape'], r['family']) == (shape, family) and rules in (None, r['rules']):
+            if (r['shape'], r['family'], r['mode']) == (shape, family, mode) \
+                    and rules in (None, r['rules']):
                 return one
         return None
 
@@ -88,7 +92,9 @@ class Lookups:
         rows = []
         for one in self.all:
             r = one.result
-            rows.append(('%s IPv%d' % (r['shape'], r['family']), '{:,}'.format(r['rules']),
+            if r['mode'] == 'unit':
+                continue  # the same tables
+            rows.append((one.name(), '{:,}'.format(r['rules']),
                          '%.1f' % (r['rules_bytes'] / r['rules']),
                          '%.1f' % (r['used_bytes'] / r['rules']),
                          '%.1f' % (r['lpm_bytes'] / r['rules']),
@@ -122,79 +128,95 @@ def control_table(results):
     return markdown([''] + names, rows)
 
 
-def goals(lookups, control):
-    """(what, aimed at, measured, reached) of each goal that was measured."""
-    found = []
+class Goals:
+    """Rows of: what, aimed at, measured as root, and with the capabilities of the unit."""
 
-    def goal(what, bound, measured, unit='', least=False, digits=1):
-        if measured is None:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what, bound, values, unit='', least=False, digits=1):
+        """VALUES: measured as root, and (for programs) as the unit; None: not."""
+        if values[0] is None:
             return
-        reached = measured >= bound if least else measured <= bound
-        found.append((what, '%s %s%s' % ('at least' if least else 'at most',
-                                         '{:,}'.format(bound), unit),
-                      '{:,.{}f}{}'.format(measured, digits, unit), reached))
+        cells = []
+        for value in values:
+            if value is None:
+                cells.append('')
+                continue
+            reached = value >= bound if least else value <= bound
+            cells.append('**{:,.{}f}{}**{}'.format(value, digits, unit,
+                                                   '' if reached else ' (missed)'))
+        self.rows.append([what, '%s %s%s' % ('at least' if least else 'at most',
+                                             '{:,}'.format(bound), unit)] + cells)
 
-    def of(name, request, key=None):
-        value = control.get(name, {}).get(request)
-        return value[key] if key and value else value
+    def table(self):
+        return markdown(('what', 'aim', 'measured', 'with the unit\'s capabilities'),
+                        [row + [''] * (4 - len(row)) for row in self.rows])
 
-    shapes = ((4, 'IPv4', 10), (6, 'IPv6', 6))
-    for shape in ('scattered', 'crowded', 'nested'):
-        for family, name, _ in shapes:
-            one = lookups.find(shape, family, MILLION)
-            if one:
-                goal('whole program, hot, 1M %s %s: to the fixed slot' % (shape, name), 2,
-                     one.floors('hot'), ' ×', digits=2)
-    for shape in ('scattered', 'crowded', 'nested'):
-        for family, name, _ in shapes:
-            one = lookups.find(shape, family, MILLION)
-            if one:
-                goal('whole program, cold, 1M %s %s: faster than 2 LPM' % (shape, name), 4,
-                     one.faster('cold'), ' ×', least=True)
-    for family, name, least in shapes:
-        one, ten = (lookups.find('scattered', family, n) for n in (MILLION, 10))
-        if one and ten:
-            goal('lookup alone, hot, 1M random %s: faster than 2 LPM' % name, least,
-                 one.alone_faster('hot'), ' ×', least=True)
-            goal('lookup alone, hot, %s: 1M to 10 rules' % name, 2,
-                 one.alone('hot', 'lookup') / ten.alone('hot', 'lookup'), ' ×', digits=2)
-    for name in (SCATTERED4, CROWDED4, SCATTERED6):
-        goal('`apply` of 1M rules, whole command, %s' % name, 1000, of(name, 'apply', 'median'),
-             ' ms', digits=0)
-    for name in (SCATTERED4, CROWDED4, SCATTERED6):
-        goal('`bind` with 1M rules, p99, %s' % name, 5, of(name, 'bind', 'p99'), ' ms', digits=2)
-    for request in ('explain', 'status LABEL'):
-        goal('`%s` with 1M rules, whole command, p99' % request, 20,
-             of(SCATTERED4, request + ', whole command', 'p99'), ' ms')
-    goal('kernel memory a rule, random IPv4', 64, of(SCATTERED4, 'kernel bytes a rule (status)'),
-         ' bytes')
-    for name in (SCATTERED4, SCATTERED6):
-        goal('broker\'s RSS at 1M rules, %s' % name, 150, of(name, 'VmRSS'), ' MiB', digits=0)
-    for name in ('no rules', SCATTERED4):
-        goal('registrations a second, one client after another, %s' % name, 10000,
-             of(name, 'registrations a second'), least=True, digits=0)
+
+def lookup_goals(goals, lookups):
+    def each(value, shape, family, rules=MILLION):
+        """VALUE of the rule set, as root and as the unit."""
+        found = [lookups.find(shape, family, rules, mode) for mode in ('root', 'unit')]
+        return [value(one) if one else None for one in found]
+
+    families = ((4, 'IPv4', 10), (6, 'IPv6', 6))
+    shapes = ('scattered', 'crowded', 'nested')
+    for shape in shapes:
+        for family, name, _ in families:
+            goals.add('program, hot, 1M %s %s: to the fixed slot' % (shape, name), 2,
+                      each(lambda one: one.floors('hot'), shape, family), ' ×', digits=2)
+    for shape in shapes:
+        for family, name, _ in families:
+            goals.add('program, cold, 1M %s %s: faster than 2 LPM' % (shape, name), 4,
+                      each(lambda one: one.faster('cold'), shape, family), ' ×', least=True)
+    for family, name, least in families:
+        goals.add('lookup alone, hot, 1M scattered %s: faster than 2 LPM' % name, least,
+                  each(lambda one: one.alone_faster('hot'), 'scattered', family), ' ×',
+                  least=True)
+    for family, name, _ in families:
+        million, ten = (each(lambda one: one.alone('hot', 'lookup'), 'scattered', family, n)
+                        for n in (MILLION, 10))
+        goals.add('lookup alone, hot, scattered %s: 1M to 10 rules' % name, 2,
+                  [a and b and a / b for a, b in zip(million, ten)], ' ×', digits=2)
     for family, published in ((4, 398), (6, 442)):
-        one = lookups.find('edge', family)
-        if one:
-            goal('whole program, cold, edge prefixes IPv%d (tubular: %d ns, on its machine)'
-                 % (family, published), published, one.ns('cold', 'program'), ' ns', digits=0)
-    return found
+        goals.add('program, cold, edge prefixes IPv%d (tubular, on its machine: %d ns)'
+                  % (family, published), published,
+                  each(lambda one: one.ns('cold', 'program'), 'edge', family, None), ' ns',
+                  digits=0)
 
 
-def goals_table(found):
-    return markdown(('what', 'aim', 'measured', ''),
-                    [(what, aim, '**%s**' % measured, '' if reached else 'missed')
-                     for what, aim, measured, reached in found])
+def control_goals(goals, control):
+    def add(what, name, bound, request, key, *rest, **more):
+        value = control.get(name, {}).get(request)
+        goals.add('%s, %s' % (what, name), bound, [value[key] if key and value else value],
+                  *rest, **more)
+
+    for name in (SCATTERED4, CROWDED4, SCATTERED6):
+        add('`apply` of 1M rules, whole command', name, 1000, 'apply', 'median', ' ms', digits=0)
+    for name in (SCATTERED4, CROWDED4, SCATTERED6):
+        add('`bind` with 1M rules, p99', name, 5, 'bind', 'p99', ' ms', digits=2)
+    for request in ('explain', 'status LABEL'):
+        add('`%s` with 1M rules, whole command, p99' % request, SCATTERED4, 20,
+            request + ', whole command', 'p99', ' ms')
+    add('kernel memory a rule', SCATTERED4, 64, 'kernel bytes a rule (status)', None, ' bytes')
+    for name in (SCATTERED4, SCATTERED6):
+        add('broker\'s RSS at 1M rules', name, 150, 'VmRSS', None, ' MiB', digits=0)
+    for name in ('no rules', SCATTERED4):
+        add('registrations a second, one client after another', name, 10000,
+            'registrations a second', None, least=True, digits=0)
 
 
-def text_of(report, lookups):
+def text_of(report, lookups, goals):
     m = report['machine']
     return '\n'.join((
-        'Measured %s on %s (%d processors, virtualisation: %s), Linux %s.%s\n' % (
-            m['date'], m['cpu'], m['processors'], m['virtual'], m['kernel'],
+        'Measured %s on %d processors %s%s, Linux %s.%s\n' % (
+            m['date'], m['processors'], m['cpu'],
+            ' of a virtual machine' if m['virtual'] else '', m['kernel'],
             ' A quick run.' if report['quick'] else ''),
-        '### Aims\n', goals_table(report['goals']),
+        '### Aims\n', goals.table(),
         '### Lookup, ns a packet\n', lookups.table(),
+        '\\* loaded with the capabilities of the broker\'s unit; + with RuleCounters=yes\n',
         '### Tables\n', lookups.memory(),
         '### Control: ms as median / p99 / max, memory in MiB and bytes\n',
         control_table(report['control'])))
@@ -225,10 +247,13 @@ def main():
     directory = options.build + '/tests/bench/'
     lookup, control = load(directory + 'lookup.json'), load(directory + 'control.json')
     lookups = Lookups(lookup['results'])
+    goals = Goals()
+    lookup_goals(goals, lookups)
+    control_goals(goals, control['results'])
     report = {'machine': machine(), 'quick': lookup['quick'] or control['quick'],
-              'goals': goals(lookups, control['results']),
+              'goals': goals.rows,
               'lookup': lookup['results'], 'control': control['results']}
-    text = text_of(report, lookups)
+    text = text_of(report, lookups, goals)
     print(text)
     files = [directory + 'benchmark.json']
     if options.write:

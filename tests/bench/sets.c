@@ -220,6 +220,8 @@ struct ruleset *set_ruleset(const struct set *s)
 	struct ruleset *ret = need(ruleset_new());
 
 	memcpy(copy, s->rules, s->n * sizeof(*copy));
+	for (size_t i = 0; i < s->n; i++)
+		copy[i].number = (uint32_t)i;
 	if (ruleset_assign(ret, copy, s->n, &a, &b) < 0)
 		errx(1, "the rules are in conflict");
 	free(copy);

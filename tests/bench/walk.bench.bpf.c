@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The broker's own program, and parts of it: the walk alone, and both on packets from the list. The
- * maps are those of a live dataplane.
+ * maps are those of a live dataplane, whose loader has a hand in the section sk_lookup/direct.
  *
  * has_ifindex stays 0, so runs are counted in the map of counters like packets; the live program
  * would know a test run by its lack of an interface.
@@ -10,12 +10,16 @@
 
 #include "tests/bench/bench.bpf.h"
 
+#define BENCH_IPPROTO_UDP 17
+
 /* As in bpf/sockbroker.bpf.c. */
 static __always_inline __s64 match_context(struct bpf_sk_lookup *ctx)
 {
-	__u32 key = (ctx->protocol == SB_IPPROTO_UDP ? SB_KEY_UDP : 0) | (__u16)ctx->local_port;
+	__u32 key = (ctx->protocol == BENCH_IPPROTO_UDP ? SB_KEY_UDP : 0) | (__u16)ctx->local_port;
 	__u64 high, low;
 
+	if (hit_numbers)
+		key |= SB_KEY_COUNT;
 	if (ctx->family == SB_AF_INET)
 		return sb_match4(bpf_ntohl(ctx->local_ip4), key);
 	high = (__u64)ctx->local_ip6[1] << 32 | ctx->local_ip6[0];
@@ -25,12 +29,14 @@ static __always_inline __s64 match_context(struct bpf_sk_lookup *ctx)
 
 static __always_inline __s64 match_packet(struct bpf_sk_lookup *ctx, const struct bench_packet *p)
 {
+	__u32 key = p->key | (hit_numbers ? SB_KEY_COUNT : 0);
+
 	if (ctx->family == SB_AF_INET)
-		return sb_match4(p->address, p->key);
-	return sb_match6(p->high, p->low, p->key);
+		return sb_match4(p->address, key);
+	return sb_match6(p->high, p->low, key);
 }
 
-SEC("sk_lookup")
+SEC("sk_lookup/direct")
 int lookup_hot(struct bpf_sk_lookup *ctx)
 {
 	__s64 label = match_context(ctx);
@@ -39,7 +45,7 @@ int lookup_hot(struct bpf_sk_lookup *ctx)
 	return SK_PASS;
 }
 
-SEC("sk_lookup")
+SEC("sk_lookup/direct")
 int lookup_cold(struct bpf_sk_lookup *ctx)
 {
 	const struct bench_packet *p = bench_pick();
@@ -49,7 +55,7 @@ int lookup_cold(struct bpf_sk_lookup *ctx)
 	return SK_PASS;
 }
 
-SEC("sk_lookup")
+SEC("sk_lookup/direct")
 int whole_cold(struct bpf_sk_lookup *ctx)
 {
 	const struct bench_packet *p = bench_pick();
