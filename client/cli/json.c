@@ -100,9 +100,27 @@ json_t *json_from_record(const struct sockbroker_table *t)
 	return object;
 }
 
+/* What the broker warned of, for readers that do not look at standard error. */
+static void add_warnings(struct cli *cli, json_t *document)
+{
+	json_t *warnings;
+	const char *text;
+
+	if (!json_is_object(document) || json_object_get(document, "warnings") || !cli->broker ||
+	    !sockbroker_warning(cli->broker, 0))
+		return;
+	warnings = json_array();
+	for (size_t i = 0; (text = sockbroker_warning(cli->broker, i)); i++)
+		json_array_append_new(warnings, json_string(text));
+	json_object_set_new(document, "warnings", warnings);
+}
+
 int json_print(struct cli *cli, json_t *document)
 {
-	int r = document ? json_dumpf(document, cli->out, JSON_INDENT(2)) : -1;
+	int r;
+
+	add_warnings(cli, document);
+	r = document ? json_dumpf(document, cli->out, JSON_INDENT(2)) : -1;
 
 	json_decref(document);
 	if (r < 0)

@@ -12,6 +12,7 @@ json_t *json_from_value(const char *type, const char *key, const char *value);
 /* The current record of T as an object; a new reference, NULL when out of memory. */
 json_t *json_from_record(const struct sockbroker_table *t);
 
-/* Prints DOCUMENT on cli->out and drops the reference; NULL means that memory ran out while it was
+/* Prints DOCUMENT on cli->out, with an array `warnings` when the broker sent some with its last OK,
+ * and drops the reference; NULL means that memory ran out while it was
  * made. CLI_DONE, or CLI_FAILED with everything said. */
 int json_print(struct cli *cli, json_t *document);
