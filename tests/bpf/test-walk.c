@@ -20,7 +20,7 @@
 #define SOCKETS 61 /* of each protocol; label L has number L % SOCKETS, and slots of its own */
 #define ROUNDS 12  /* of each shape */
 #define RULES_MAX 400
-#define PACKETS 4000
+#define PACKETS 7500
 #define EDITS 20
 #define PACKETS_PER_EDIT 100
 
