@@ -117,7 +117,7 @@ static int authorize(struct core *c, struct request *rq, const char *name, struc
 	const struct policy_groups *groups = &c->settings.groups;
 	bool group = c->settings.admin_group[0] != '\0';
 
-	if (policy_wants_unit(policy) && !rq->actor->unit[0])
+	if (!rq->actor->unit[0]) /* for the decision, and for status */
 		c->host.unit(c->host.self, rq->actor->pid, rq->pidfd, rq->actor->unit,
 			     sizeof(rq->actor->unit));
 	if (policy_may_register(rq->actor, groups, policy))

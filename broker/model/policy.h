@@ -51,9 +51,3 @@ bool policy_may_read(const struct actor *a, const struct policy_groups *g);
 /* P may be NULL (a label without a file): only admins. */
 bool policy_may_register(const struct actor *a, const struct policy_groups *g,
 			 const struct policy *p);
-
-/* Whether a decision about P needs the actor's unit to be looked up. */
-static inline bool policy_wants_unit(const struct policy *p)
-{
-	return p && p->n_units > 0;
-}

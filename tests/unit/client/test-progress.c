@@ -3,6 +3,7 @@
 #include "tests/unit/client/check.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #include "tests/unit/client/fake-broker.h"
 
 #define DONE "OK=1\nADDED=1234\n"
+
+#define END '\001' /* nothing that the command writes */
 
 struct terminal {
 	int master;
@@ -66,6 +69,27 @@ static void make_file(const char *path, unsigned lines)
 	fclose(f);
 }
 
+/* What was written to the terminal. The kernel hands it on when it finds time, so a last character is
+ * waited for. */
+static void read_terminal(struct terminal *t)
+{
+	struct pollfd readable = { .fd = t->master, .events = POLLIN };
+	size_t n = 0;
+
+	fputc(END, t->slave);
+	fflush(t->slave);
+	while (n == 0 || t->shown[n - 1] != END) {
+		ssize_t k;
+
+		assert_true(n < sizeof(t->shown) - 1);
+		assert_int_equal(poll(&readable, 1, 10000), 1);
+		k = read(t->master, t->shown + n, sizeof(t->shown) - 1 - n);
+		assert_true(k > 0);
+		n += (size_t)k;
+	}
+	t->shown[n - 1] = '\0';
+}
+
 /* `apply FILE` of a broker with this one step, ERR being its standard error. */
 static void run_apply(struct terminal *t, FILE *err, struct fake_step step, const char *timeout)
 {
@@ -74,7 +98,6 @@ static void run_apply(struct terminal *t, FILE *err, struct fake_step step, cons
 	struct cli cli = { .err = err, .input = -1 };
 	struct fake_broker f;
 	size_t n;
-	ssize_t k;
 
 	fake_broker_start(&f, &step, 1);
 	snprintf(path, sizeof(path), "%s/the.rules", f.directory);
@@ -88,8 +111,7 @@ static void run_apply(struct terminal *t, FILE *err, struct fake_step step, cons
 	fflush(err);
 	unlink(path);
 	fake_broker_stop(&f);
-	k = read(t->master, t->shown, sizeof(t->shown) - 1);
-	t->shown[k > 0 ? k : 0] = '\0';
+	read_terminal(t);
 }
 
 /* What stands in the line in the end. */

@@ -70,9 +70,6 @@ static void test_register(void **state)
 		assert_int_equal(policy_may_register(&cases[i].actor, &both, NULL), admin);
 		assert_int_equal(policy_may_register(&cases[i].actor, &both, &empty), admin);
 	}
-	assert_true(policy_wants_unit(&p));
-	assert_false(policy_wants_unit(&empty));
-	assert_false(policy_wants_unit(NULL));
 }
 
 /* A process without a unit is not one of a unit without a name. */
