@@ -81,6 +81,14 @@ int explain_refusal(struct sb_error *error, int code, const char *what, ...)
 			"%s needs %s, which this process does not have: start it as "
 			"root or give its unit AmbientCapabilities=CAP_BPF CAP_NET_ADMIN",
 			action, missing);
+	else if ((code == EACCES || code == E2BIG) && !has_capability(CAP_PERFMON) &&
+		 !has_capability(CAP_SYS_ADMIN))
+		/* The verifier then also follows what a processor might do speculatively, and before
+		 * 6.17 it refuses what it cannot follow instead of guarding it. */
+		sb_fail(error, code,
+			"%s: %s; before Linux 6.17 this needs CAP_PERFMON too: add it to the "
+			"unit's AmbientCapabilities=, or start as root",
+			action, strerror(code));
 	else if (code == ENOSYS)
 		sb_fail(error, code, "%s: this kernel has no bpf(2); it needs CONFIG_BPF_SYSCALL",
 			action);
