@@ -283,7 +283,7 @@ static void measure_modes(struct settings *o, struct random *r, const char *shap
 	       "", "empty", "fixed", "2 LPM", "ours", "", "floor", "2 LPM", "lookup", "");
 	for (enum mode mode = AS_ROOT; mode <= COUNTED; mode++)
 		measure_mode(o, mode, r, shape, n);
-	printf("*: loaded with the capabilities of the broker's unit\n"
+	printf("*: loaded with CAP_BPF and CAP_NET_ADMIN only\n"
 	       "+: with rule counters\n");
 }
 
