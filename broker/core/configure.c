@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reload: label files and settings, all or nothing. Everything that can fail is built aside first;
- * then one publish switches the rules, and what follows are stores that cannot half-fail.
+ * Reload: label files and settings, all or nothing. Everything that is likely to fail comes first,
+ * where nobody looks: rules, slot lists, saved state. Then one publish switches the rules, and what
+ * follows are stores of group words and the commit.
  */
 
 #include <stdio.h>
@@ -19,12 +20,12 @@ struct pending {
 	struct policy policy;
 	char *description;
 	unsigned max_sockets;
-	struct members_change change; /* for when_empty */
-	bool passed_early;            /* see pass_early() */
+	bool passed_early; /* see pass_early() */
 };
 
 struct reload {
 	struct pending *labels;
+	struct members_change *changes; /* of the same labels, for when_empty */
 	size_t n_labels;
 	struct ruleset *config_rules;
 	struct ruleset *rules;
@@ -37,13 +38,15 @@ static void reload_clear(struct core *c, struct reload *rl, bool undo)
 	for (size_t i = 0; i < rl->n_labels; i++) {
 		struct pending *p = &rl->labels[i];
 
-		members_change_end(&p->change, 1);
 		policy_clear(&p->policy);
 		free(p->description);
 		/* A start that fails leaves the kernel alone. */
 		if (undo && p->created && p->label && !c->starting)
 			core_label_collect(c, p->label);
 	}
+	if (rl->changes)
+		members_change_end(rl->changes, rl->n_labels);
+	free(rl->changes);
 	free(rl->labels);
 	ruleset_free(rl->config_rules);
 	ruleset_free(rl->rules);
@@ -52,7 +55,7 @@ static void reload_clear(struct core *c, struct reload *rl, bool undo)
 }
 
 static int prepare_label(struct core *c, const struct core_label_config *config, struct pending *p,
-			 struct sb_error *error)
+			 struct members_change *change, struct sb_error *error)
 {
 	int r = core_label_get(c, config->name, &p->label, &p->created, error);
 
@@ -66,9 +69,9 @@ static int prepare_label(struct core *c, const struct core_label_config *config,
 		if (!p->description)
 			return sb_fail(error, ENOMEM, "out of memory");
 	}
-	if (members_change_begin(c, &p->change, p->label) < 0)
+	if (members_change_begin(c, change, p->label) < 0)
 		return sb_fail(error, ENOMEM, "out of memory");
-	p->change.when_empty = config->when_empty;
+	change->when_empty = config->when_empty;
 	return 0;
 }
 
@@ -188,6 +191,7 @@ static int prepare_orphans(struct core *c, struct reload *rl, struct sb_error *e
 	for (struct label *l = registry_next(c->registry, NULL); l;
 	     l = registry_next(c->registry, l)) {
 		struct pending *p = &rl->labels[rl->n_labels];
+		struct members_change *change = &rl->changes[rl->n_labels];
 		bool listed = false;
 
 		if (!l->configured)
@@ -196,12 +200,12 @@ static int prepare_orphans(struct core *c, struct reload *rl, struct sb_error *e
 			listed = rl->labels[i].label == l;
 		if (listed)
 			continue;
-		if (members_change_begin(c, &p->change, l) < 0)
+		rl->n_labels++;
+		if (members_change_begin(c, change, l) < 0)
 			return sb_fail(error, ENOMEM, "out of memory");
 		p->label = NULL; /* no file: see finish() */
 		p->max_sockets = c->settings.max_sockets;
-		p->change.when_empty = WHEN_EMPTY_DROP;
-		rl->n_labels++;
+		change->when_empty = WHEN_EMPTY_DROP;
 	}
 	return 0;
 }
@@ -217,11 +221,12 @@ static int prepare(struct core *c, const struct core_config *config, struct relo
 	rl->rules = ruleset_new();
 	/* Room for every label with a file and every one that loses its file. */
 	rl->labels = calloc(config->n_labels + c->registry->n_labels + 1, sizeof(*rl->labels));
-	if (!rl->config_rules || !rl->rules || !rl->labels)
+	rl->changes = calloc(config->n_labels + c->registry->n_labels + 1, sizeof(*rl->changes));
+	if (!rl->config_rules || !rl->rules || !rl->labels || !rl->changes)
 		return sb_fail(error, ENOMEM, "out of memory");
 	for (size_t i = 0; i < config->n_labels && r == 0; i++) {
 		rl->n_labels++;
-		r = prepare_label(c, &config->labels[i], &rl->labels[i], error);
+		r = prepare_label(c, &config->labels[i], &rl->labels[i], &rl->changes[i], error);
 	}
 	if (r == 0)
 		r = prepare_config_rules(c, config, rl, error);
@@ -239,7 +244,7 @@ static void finish(struct core *c, struct reload *rl)
 	rl->config_rules = old;
 	for (size_t i = 0; i < rl->n_labels; i++) {
 		struct pending *p = &rl->labels[i];
-		struct label *l = p->change.label;
+		struct label *l = rl->changes[i].label;
 		struct policy policy = l->policy;
 		char *description = l->description;
 
@@ -257,7 +262,7 @@ static void finish(struct core *c, struct reload *rl)
 }
 
 /* Stores WHEN_EMPTY in the words of L's groups, leaving their lists as they are. */
-static int store_when_empty(struct core *c, struct label *l, enum when_empty when_empty)
+static int store_when_empty(struct core *c, const struct label *l, enum when_empty when_empty)
 {
 	for (unsigned kind = 0; kind < SB_GROUPS_PER_LABEL; kind++) {
 		uint32_t group = l->id * SB_GROUPS_PER_LABEL + kind, offset, count;
@@ -269,7 +274,6 @@ static int store_when_empty(struct core *c, struct label *l, enum when_empty whe
 		if (r < 0)
 			return r;
 	}
-	l->when_empty = when_empty;
 	return 0;
 }
 
@@ -281,13 +285,15 @@ static int store_when_empty(struct core *c, struct label *l, enum when_empty whe
 static int pass_early(struct core *c, struct reload *rl, struct sb_error *error)
 {
 	for (size_t i = 0; i < rl->n_labels; i++) {
-		struct pending *p = &rl->labels[i];
-		struct label *l = p->change.label;
+		struct members_change *former = &rl->changes[i];
+		const struct label *l = former->label;
 		int r;
 
-		if (p->change.when_empty != WHEN_EMPTY_PASS || l->when_empty == WHEN_EMPTY_PASS)
+		if (l->when_empty != WHEN_EMPTY_PASS || former->when_empty == WHEN_EMPTY_PASS)
 			continue;
-		p->passed_early = true;
+		rl->labels[i].passed_early = true;
+		/* What its words say from now on, until pass_early_undo(). */
+		former->when_empty = WHEN_EMPTY_PASS;
 		r = store_when_empty(c, l, WHEN_EMPTY_PASS);
 		if (r < 0)
 			return sb_fail(error, EIO, "label %s: its groups cannot be written: %s",
@@ -296,37 +302,31 @@ static int pass_early(struct core *c, struct reload *rl, struct sb_error *error)
 	return 0;
 }
 
+/* After the changes of the labels were taken back. */
 static void pass_early_undo(struct core *c, struct reload *rl)
 {
 	for (size_t i = 0; i < rl->n_labels; i++) {
-		struct pending *p = &rl->labels[i];
+		struct label *l = rl->changes[i].label;
 
-		if (p->passed_early && store_when_empty(c, p->change.label, WHEN_EMPTY_DROP) < 0)
-			log_error("label %s: WhenEmpty= could not be put back",
-				  p->change.label->name);
+		if (!rl->labels[i].passed_early)
+			continue;
+		if (store_when_empty(c, l, WHEN_EMPTY_DROP) < 0)
+			log_error("label %s: WhenEmpty= could not be put back", l->name);
+		else
+			l->when_empty = WHEN_EMPTY_DROP;
 	}
 }
 
-/* The rules are switched; now labels and state. On failure both are as before. */
-static int apply_labels(struct core *c, struct reload *rl, struct sb_error *error)
+/* Writes rules and labels aside. On failure nothing is staged. */
+static int stage(struct core *c, struct reload *rl, struct sb_error *error)
 {
-	struct members_change *changes = calloc(rl->n_labels + 1, sizeof(*changes));
-	int r = 0;
+	int r = rl->n_dropped > 0 ? replay_compact(c, rl->rules, error) : 0;
 
-	if (!changes)
-		return sb_fail(error, ENOMEM, "out of memory");
-	if (rl->n_dropped > 0)
-		r = replay_compact(c, c->rules, error);
-	for (size_t i = 0; i < rl->n_labels; i++)
-		changes[i] = rl->labels[i].change;
-	if (r == 0)
-		r = members_apply(c, changes, rl->n_labels, error);
-	else
+	if (r < 0) {
 		c->state.rollback(c->state.self);
-	for (size_t i = 0; i < rl->n_labels; i++)
-		rl->labels[i].change = changes[i];
-	free(changes);
-	return r;
+		return r;
+	}
+	return members_stage(c, rl->changes, rl->n_labels, error);
 }
 
 /* A start that fails halfway leaves the kernel with what it has put there already: the former rules
@@ -343,24 +343,27 @@ static int publish(struct core *c, struct reload *rl, struct sb_error *error)
 	r = numbers_take_set(c, numbered, rl->rules, error);
 	if (r < 0)
 		return r;
+	r = stage(c, rl, error);
+	if (r < 0) {
+		numbers_give_set(c, rl->rules, numbered);
+		return r;
+	}
 	r = pass_early(c, rl, error);
 	if (r == 0)
 		r = c->dataplane.publish(c->dataplane.self, rl->rules, error);
 	if (r == 0) {
 		published = true;
-		c->rules = TAKE_PTR(rl->rules);
-		r = apply_labels(c, rl, error);
+		r = members_commit(c, rl->changes, rl->n_labels, error);
+	} else {
+		members_unstage(c, rl->changes, rl->n_labels);
 	}
 	if (r == 0) {
+		c->rules = TAKE_PTR(rl->rules);
 		if (numbered)
 			numbers_give_set(c, numbered, c->rules);
 		ruleset_free(former);
 		rules_recount(c);
 		return 0;
-	}
-	if (published) {
-		rl->rules = c->rules;
-		c->rules = former;
 	}
 	numbers_give_set(c, rl->rules, numbered);
 	if (c->starting)

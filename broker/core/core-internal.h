@@ -91,6 +91,17 @@ size_t members_change_drop(struct members_change *m,
  */
 int members_apply(struct core *c, struct members_change *changes, size_t n, struct sb_error *error);
 
+/*
+ * The same in two steps, for what has to happen between them. members_stage() makes the changes in
+ * the model, and writes lists and saved state where nobody looks yet; on failure everything is as
+ * before, and nothing is staged any more, neither by others. Then either members_commit(), which on
+ * failure leaves everything as before both, or members_unstage().
+ */
+int members_stage(struct core *c, struct members_change *changes, size_t n, struct sb_error *error);
+int members_commit(struct core *c, struct members_change *changes, size_t n,
+		   struct sb_error *error);
+void members_unstage(struct core *c, struct members_change *changes, size_t n);
+
 /* -- rules.c: changing rules --------------------------------------------------------------------
  */
 
@@ -130,13 +141,17 @@ struct parsed_rules {
 	size_t n, capacity;
 	struct label **new_labels; /* owned array, borrows the labels */
 	size_t n_new_labels, new_labels_capacity;
-	struct bad_line *bad; /* owned, at most BAD_LINES_MAX */
+	struct bad_line *bad; /* owned, by line, at most BAD_LINES_MAX */
 	size_t n_bad;
-	size_t skipped; /* equal to a rule of a label file */
+	size_t skipped; /* equal to a rule of a label file or of an earlier line */
 };
 
 /* Parses TEXT. 0 also when lines were bad: look at n_bad. -ENOMEM, -E2BIG, -ENOSPC otherwise. */
 int rules_parse(struct core *c, const char *text, size_t length, struct parsed_rules *ret,
 		struct sb_error *error);
+/* Whether LINE is among the first BAD_LINES_MAX bad ones, and not one of them yet. */
+bool parsed_rules_room_for_bad(const struct parsed_rules *p, size_t line);
+/* Adds a bad line in its place, if there is room for it. -ENOMEM. */
+int parsed_rules_add_bad(struct parsed_rules *p, size_t line, const char *reason);
 /* Frees everything; with UNDO also the labels that were made on the way. */
 void parsed_rules_clear(struct core *c, struct parsed_rules *p, bool undo);

@@ -216,29 +216,52 @@ static void release_former(struct core *c, const struct members_change *m)
 	}
 }
 
-int members_apply(struct core *c, struct members_change *changes, size_t n, struct sb_error *error)
+/* Takes the first N changes out of the model again. */
+static void unprepare(struct core *c, struct members_change *changes, size_t n)
 {
-	size_t prepared, published = 0;
-	unsigned kinds = 0;
+	while (n-- > 0) {
+		swap_members(&changes[n]);
+		give_lists(c, &changes[n]);
+	}
+}
+
+void members_unstage(struct core *c, struct members_change *changes, size_t n)
+{
+	c->state.rollback(c->state.self);
+	unprepare(c, changes, n);
+}
+
+int members_stage(struct core *c, struct members_change *changes, size_t n, struct sb_error *error)
+{
+	size_t prepared;
 	int r = 0;
 
-	for (prepared = 0; prepared < n && r == 0; prepared++) {
+	for (prepared = 0; prepared < n; prepared++) {
 		r = prepare_lists(c, &changes[prepared], error);
-		if (r == 0)
-			swap_members(&changes[prepared]); /* label: new, change: former */
-		else
+		if (r < 0)
 			break;
+		swap_members(&changes[prepared]); /* label: new, change: former */
 	}
 	if (r == 0)
 		r = core_stage_labels(c, error);
-	for (; published < n && r == 0; published++) {
+	if (r < 0)
+		members_unstage(c, changes, prepared);
+	return r;
+}
+
+int members_commit(struct core *c, struct members_change *changes, size_t n, struct sb_error *error)
+{
+	size_t published;
+	unsigned kinds = 0;
+	int r = 0;
+
+	for (published = 0; published < n; published++) {
 		r = publish_groups(c, changes[published].label, &changes[published], &kinds);
 		if (r < 0) {
 			sb_fail(error, EIO, "label %s: its group cannot be written: %s",
 				changes[published].label->name, strerror(-r));
 			break;
 		}
-		kinds = 0;
 	}
 	if (r == 0)
 		r = c->state.commit(c->state.self, error);
@@ -248,11 +271,7 @@ int members_apply(struct core *c, struct members_change *changes, size_t n, stru
 			unpublish_groups(c, &changes[published], kinds);
 		while (published-- > 0 && !c->starting)
 			unpublish_groups(c, &changes[published], SB_GROUPS_PER_LABEL);
-		c->state.rollback(c->state.self);
-		while (prepared-- > 0) {
-			swap_members(&changes[prepared]);
-			give_lists(c, &changes[prepared]);
-		}
+		members_unstage(c, changes, n);
 		return r;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -260,4 +279,11 @@ int members_apply(struct core *c, struct members_change *changes, size_t n, stru
 		give_lists(c, &changes[i]);
 	}
 	return 0;
+}
+
+int members_apply(struct core *c, struct members_change *changes, size_t n, struct sb_error *error)
+{
+	int r = members_stage(c, changes, n, error);
+
+	return r < 0 ? r : members_commit(c, changes, n, error);
 }
