@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* apply: the runtime rules become exactly those of a text, in one atomic step. */
 #include <malloc.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -39,52 +38,26 @@ static int refuse_bad_lines(const struct parsed_rules *p, struct reply *reply,
 	return sb_fail(error, EINVAL, "line %zu: %s", p->bad[0].line, p->bad[0].reason);
 }
 
-static int refuse_conflict(struct core *c, const struct rule *a, const struct rule *b,
-			   struct reply *reply, struct sb_error *error)
-{
-	const struct rule *first = a->number <= b->number ? a : b;
-	const struct rule *second = first == a ? b : a;
-	struct parsed_rules p = { 0 };
-	struct bad_line bad = { .line = second->number };
-	char text[RULE_TEXT_MAX], other[RULE_NAME_MAX], where[64];
-
-	if (first->origin == RULE_CONFIG)
-		snprintf(where, sizeof(where), "of its label file");
-	else
-		snprintf(where, sizeof(where), "of line %u", first->number);
-	snprintf(bad.reason, sizeof(bad.reason), "rule %s is in conflict with rule %s %s%s",
-		 rule_format(second, text), rule_name(c, first, other), where,
-		 rule_compare(a, b) == 0
-			 ? ""
-			 : ": same prefix, and port ranges of equal width that overlap");
-	p.bad = &bad;
-	p.n_bad = 1;
-	return refuse_bad_lines(&p, reply, error);
-}
-
 static int apply_text(struct core *c, struct mapping *text, struct parsed_rules *parsed,
 		      bool dry_run, struct reply *reply, struct sb_error *error)
 {
 	_cleanup_(ruleset_freep) struct ruleset *next = NULL;
 	_cleanup_(guard_freep) struct guard *guard = guard_new(c);
-	struct rule a, b;
 	struct difference diff = { .text = &reply->table, .guard = guard };
 	int r;
 
 	r = rules_parse(c, text->data, text->length, parsed, error);
 	if (r < 0)
 		return r;
-	if (parsed->n_bad > 0)
+	r = replace_runtime_build(c, parsed, &next, error);
+	if (r < 0 && parsed->n_bad > 0)
 		return refuse_bad_lines(parsed, reply, error);
-	r = replace_runtime_build(c, parsed, &next, &a, &b, error);
-	if (r == -EEXIST)
-		return refuse_conflict(c, &a, &b, reply, error);
 	if (r < 0)
 		return r;
 	difference_compute(c, c->rules, next, &diff);
 	if (!dry_run && diff.added + diff.removed + diff.moved > 0) {
 		/* A line that a label file has too is the file's: it must not come back from the
-		 * state when the file drops it. */
+		 * state when the file drops it. A line that repeats another is not saved either. */
 		const char *saved = parsed->skipped ? NULL : text->data ? text->data : "";
 
 		r = replace_stage(c, next, saved, text->length, parsed->n_new_labels > 0, error);

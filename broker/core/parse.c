@@ -17,17 +17,39 @@ void parsed_rules_clear(struct core *c, struct parsed_rules *p, bool undo)
 	memset(p, 0, sizeof(*p));
 }
 
-static int add_bad(struct parsed_rules *p, size_t line, const char *reason)
+/* Where LINE is, or belongs, among the bad ones. */
+static size_t bad_place(const struct parsed_rules *p, size_t line)
 {
-	if (p->n_bad == BAD_LINES_MAX)
+	size_t at = p->n_bad;
+
+	while (at > 0 && p->bad[at - 1].line >= line)
+		at--;
+	return at;
+}
+
+bool parsed_rules_room_for_bad(const struct parsed_rules *p, size_t line)
+{
+	size_t at = bad_place(p, line);
+
+	return at < BAD_LINES_MAX && (at == p->n_bad || p->bad[at].line != line);
+}
+
+int parsed_rules_add_bad(struct parsed_rules *p, size_t line, const char *reason)
+{
+	size_t at = bad_place(p, line);
+
+	if (!parsed_rules_room_for_bad(p, line))
 		return 0;
 	if (!p->bad) {
 		p->bad = calloc(BAD_LINES_MAX, sizeof(*p->bad));
 		if (!p->bad)
 			return -ENOMEM;
 	}
-	p->bad[p->n_bad].line = line;
-	snprintf(p->bad[p->n_bad].reason, sizeof(p->bad->reason), "%s", reason);
+	if (p->n_bad == BAD_LINES_MAX)
+		p->n_bad--;
+	memmove(p->bad + at + 1, p->bad + at, (p->n_bad - at) * sizeof(*p->bad));
+	p->bad[at].line = line;
+	snprintf(p->bad[at].reason, sizeof(p->bad[at].reason), "%s", reason);
 	p->n_bad++;
 	return 0;
 }
@@ -134,7 +156,7 @@ int rules_parse(struct core *c, const char *text, size_t length, struct parsed_r
 			r = take_line(c, &line, number, ret, &last, error);
 		if (r == -ENOMEM || r == -ENOSPC || r == -E2BIG || r == -EIO)
 			return r;
-		if (r < 0 && add_bad(ret, number, error->message) < 0)
+		if (r < 0 && parsed_rules_add_bad(ret, number, error->message) < 0)
 			return sb_fail(error, ENOMEM, "out of memory");
 		p = stop + 1;
 	}

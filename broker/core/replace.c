@@ -4,38 +4,55 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/core/conflicts.h"
 #include "broker/core/guard.h"
 #include "broker/core/numbers.h"
 #include "broker/core/replay.h"
 
-int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ruleset **ret,
-			  struct rule *a, struct rule *b, struct sb_error *error)
+static int add_config_rules(const struct core *c, struct parsed_rules *parsed)
 {
-	_cleanup_(ruleset_freep) struct ruleset *next = ruleset_new();
-	size_t n_config = ruleset_count(c->config_rules);
+	size_t n = parsed->n + ruleset_count(c->config_rules);
+	struct rule *all = reallocarray(parsed->rules, n + 1, sizeof(*all));
 	struct ruleset_cursor cursor;
 	const struct rule *rule;
-	struct rule *all;
-	int r;
 
-	if (parsed->n + n_config > c->settings.max_rules)
+	if (!all)
+		return -ENOMEM;
+	parsed->rules = all;
+	parsed->capacity = n + 1;
+	for (ruleset_begin(c->config_rules, &cursor); (rule = ruleset_next(&cursor));)
+		parsed->rules[parsed->n++] = *rule;
+	return 0;
+}
+
+/* Lines that repeat others make neither too many rules nor conflicts, but must be found for that:
+ * whoever has none does not pay for the search. */
+int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ruleset **ret,
+			  struct sb_error *error)
+{
+	_cleanup_(ruleset_freep) struct ruleset *next = ruleset_new();
+	struct rule a, b;
+	int r = next ? add_config_rules(c, parsed) : -ENOMEM;
+
+	if (r == 0 && (parsed->n_bad > 0 || parsed->n > c->settings.max_rules))
+		r = conflicts_find(c, parsed);
+	if (r == 0 && parsed->n_bad == 0 && parsed->n > c->settings.max_rules)
 		return sb_fail(error, ENOSPC,
 			       "%zu rules are more than the %zu that there may be (MaxRules= in "
 			       "sockbroker.conf)",
-			       parsed->n + n_config, c->settings.max_rules);
-	if (!next)
-		return sb_fail(error, ENOMEM, "out of memory");
-	all = reallocarray(parsed->rules, parsed->n + n_config + 1, sizeof(*all));
-	if (!all)
-		return sb_fail(error, ENOMEM, "out of memory");
-	parsed->rules = all;
-	for (ruleset_begin(c->config_rules, &cursor); (rule = ruleset_next(&cursor));)
-		parsed->rules[parsed->n++] = *rule;
-	r = ruleset_take(next, &parsed->rules, parsed->n, a, b);
-	if (r == -EEXIST)
-		return r;
+			       parsed->n, c->settings.max_rules);
+	if (r == 0 && parsed->n_bad == 0) {
+		r = ruleset_take(next, &parsed->rules, parsed->n, &a, &b);
+		if (r == -EEXIST) {
+			r = conflicts_find(c, parsed);
+			if (r == 0 && parsed->n_bad == 0)
+				r = ruleset_take(next, &parsed->rules, parsed->n, &a, &b);
+		}
+	}
 	if (r < 0)
 		return sb_fail(error, -r, "%zu rules: %s", parsed->n, strerror(-r));
+	if (parsed->n_bad > 0)
+		return -EINVAL;
 	*ret = TAKE_PTR(next);
 	return 0;
 }

@@ -6,11 +6,11 @@
 
 /*
  * *RET: the rules of label files that are in force, and PARSED (consumed: its array is emptied).
- * -EEXIST with A and B the pair in conflict (number: the line; origin tells), without a sentence;
- * -ENOSPC for too many.
+ * When PARSED has bad lines, then or because of conflicts, all of them are in it afterwards:
+ * -EINVAL without a sentence. -ENOSPC for too many rules, -ENOMEM.
  */
 int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ruleset **ret,
-			  struct rule *a, struct rule *b, struct sb_error *error);
+			  struct sb_error *error);
 
 /*
  * Writes aside the state that goes with NEXT (TEXT: the runtime rules as rule text; NULL: to be

@@ -282,8 +282,18 @@ class Apply(CommandTest):
     def test_conflict_within_the_file(self):
         said = self.refused('apply', '-', input=(
             'tcp 192.0.2.1 80 web\ntcp 192.0.2.2 80 x\ntcp 192.0.2.1 80 other\n'))
-        self.assertIn(':3: ', said)
-        self.assertIn('web', said)
+        self.assertIn(':3: rule tcp 192.0.2.1/32 80 of label other is in conflict with line 1, '
+                      'which gives it to label web', said)
+
+    def test_conflicts_among_bad_lines(self):
+        said = self.refused('apply', '-', input=(
+            'tcp 192.0.2.1 80 web\nbad\ntcp 192.0.2.1 80 x\ntcp 192.0.2.1 80 y\n'))
+        for line in (2, 3, 4):
+            self.assertIn(':%d: ' % line, said)
+
+    def test_repeated_lines(self):
+        self.assertIn('1 added', self.apply('tcp 192.0.2.1 80 web\ntcp 192.0.2.1 80 web\n'))
+        self.assertEqual(len([line for line in self.rule_set() if '192.0.2.1' in line]), 1)
 
     def test_conflict_with_the_configuration(self):
         said = self.refused('apply', '-', input='tcp 203.0.113.0/24 80 other\n')

@@ -121,6 +121,12 @@ static void test_bad_lines(void **state)
 		       "udp 198.51.100.0/24 53 dns\n");
 }
 
+static void check_bad(struct world *w, size_t i, const char *line, const char *reason)
+{
+	assert_string_equal(table_get(w, "bad", i, "line"), line);
+	assert_string_equal(table_get(w, "bad", i, "reason"), reason);
+}
+
 static void test_conflicts(void **state)
 {
 	struct world *w = *state;
@@ -131,18 +137,111 @@ static void test_conflicts(void **state)
 				"tcp 10.0.0.0/8 1 a\n"
 				"tcp 10.0.0.0/8 40-50 b\n",
 				false),
-		      EINVAL,
-		      "line 3: rule tcp 10.0.0.0/8 40-50 is in conflict with rule tcp 10.0.0.0/8 "
-		      "50-60 of label a of line 1: same prefix");
+		      EINVAL, "line 3: rule tcp 10.0.0.0/8 40-50 of label b is in conflict with ");
 	assert_int_equal(table_count(w, "bad"), 1);
-	assert_string_equal(table_get(w, "bad", 0, "line"), "3");
+	check_bad(w, 0, "3",
+		  "rule tcp 10.0.0.0/8 40-50 of label b is in conflict with line 1, rule tcp "
+		  "10.0.0.0/8 50-60 of label a: same prefix, and port ranges of equal width that "
+		  "overlap");
 	check_refusal(w, ask_apply(w, "tcp 10.0.0.0/8 1 a\n\ntcp 10.0.0.0/8 1 b\n", false), EINVAL,
-		      "line 3: rule tcp 10.0.0.0/8 1 is in conflict with rule tcp 10.0.0.0/8 1 of "
-		      "label a of line 1");
-	check_refusal(w, ask_apply(w, "any 10.0.0.0/8 1 a\ntcp 10.0.0.0/8 1 a\n", false), EINVAL,
-		      "line 2");
+		      "line 3: rule tcp 10.0.0.0/8 1 of label b is in conflict with line 1, which "
+		      "gives it to label a");
 	assert_null(registry_find(w->core->registry, "a"));
 	assert_int_equal(table_count(w, "added"), 0);
+}
+
+/* All of them, each once, in the order of the lines, together with lines that are no rules. */
+static void test_all_conflicts(void **state)
+{
+	struct world *w = *state;
+
+	config_label(w, "web", RULES("tcp 192.0.2.0/24 8000-8099"));
+	assert_int_equal(world_reload(w), 0);
+	check_refusal(w,
+		      ask_apply(w,
+				"any 10.0.0.0/8 20-29 a\n"
+				"tcp 10.0.0.0/8\n"
+				"any 10.0.0.0/8 25-34 b\n"
+				"tcp 10.0.0.0/8 30-39 c\n"
+				"tcp 192.0.2.0/24 8050-8149 d\n"
+				"tcp 9.0.0.0/8 80 a\n"
+				"udp 10.0.0.0/8 15-24 a\n"
+				"tcp 10.0.0.0/8 20-30 a\n"
+				"tcp 9.0.0.0/8 80 e\n"
+				"tcp 9.0.0.0/8 80 a\n"
+				"tcp 9.0.0.0/8 80 b",
+				false),
+		      EINVAL, "line 2: ");
+	assert_int_equal(table_count(w, "bad"), 6);
+	assert_string_equal(table_get(w, "bad", 0, "line"), "2");
+	check_bad(w, 1, "3",
+		  "rule tcp 10.0.0.0/8 25-34 of label b is in conflict with line 1, rule tcp "
+		  "10.0.0.0/8 20-29 of label a: same prefix, and port ranges of equal width that "
+		  "overlap");
+	check_bad(w, 2, "5",
+		  "rule tcp 192.0.2.0/24 8050-8149 of label d is in conflict with rule tcp "
+		  "192.0.2.0/24 8000-8099 of label web by its label file: same prefix, and port "
+		  "ranges of equal width that overlap");
+	assert_string_equal(table_get(w, "bad", 3, "line"), "7");
+	check_bad(w, 4, "9",
+		  "rule tcp 9.0.0.0/8 80 of label e is in conflict with line 6, which gives it to "
+		  "label a");
+	check_bad(w, 5, "11",
+		  "rule tcp 9.0.0.0/8 80 of label b is in conflict with line 6, which gives it to "
+		  "label a");
+	check_saved(w, "tcp 2001:db8::/32 any web\n"
+		       "tcp 192.0.2.0/24 80 web\n"
+		       "tcp 192.0.2.0/24 443 web\n"
+		       "udp 198.51.100.0/24 53 dns\n"
+		       "tcp 192.0.2.0/24 8000-8099 web\n");
+}
+
+/* The first 20 lines, wherever they are in the trie. */
+static void test_many_conflicts(void **state)
+{
+	struct world *w = *state;
+	struct sb_text text = { 0 };
+	char line[16];
+
+	for (int i = 1; i <= 30; i++)
+		sb_text_printf(&text, "tcp 10.0.%d.0/24 80 a\n", i);
+	for (int i = 30; i >= 1; i--)
+		sb_text_printf(&text, i == 25 ? "bad\n" : "tcp 10.0.%d.0/24 80 b\n", i);
+	check_refusal(w, ask_apply(w, text.data, false), EINVAL,
+		      "line 31: rule tcp 10.0.30.0/24 80 of label b is in conflict with line 30, ");
+	sb_text_free(&text);
+	assert_int_equal(table_count(w, "bad"), 20);
+	for (size_t i = 0; i < 20; i++) {
+		sprintf(line, "%zu", 31 + i);
+		assert_string_equal(table_get(w, "bad", i, "line"), line);
+	}
+}
+
+/* As bind takes a rule that is there already; it counts once, and is saved once. */
+static void test_repeated_lines(void **state)
+{
+	struct world *w = *state;
+
+	w->config.settings.max_rules = 4;
+	assert_int_equal(world_reload(w), 0);
+	assert_int_equal(ask_apply(w,
+				   "any 10.0.0.0/8 1 a\n"
+				   "tcp 10.0.0.0/8 2-9 b\n"
+				   "tcp 10.0.0.0/8 1 a\n"
+				   "tcp 10.0.0.0/8 1 a\n",
+				   false),
+			 0);
+	check_counts(w, "3", "4", "0", "0");
+	check_saved(w, "tcp 10.0.0.0/8 1 a\n"
+		       "udp 10.0.0.0/8 1 a\n"
+		       "tcp 10.0.0.0/8 2-9 b\n");
+	/* More lines than rules there may be. */
+	assert_int_equal(ask_apply(w,
+				   "any 10.0.0.0/8 1 a\nany 10.0.0.0/8 1 a\n"
+				   "any 10.0.0.0/8 1 a\n",
+				   false),
+			 0);
+	check_counts(w, "0", "1", "0", "2");
 }
 
 static void test_own_list_changes_nothing(void **state)
@@ -172,8 +271,9 @@ static void test_config_rules(void **state)
 		      "line 1: rule tcp 192.0.2.0/24 8000-8099 belongs to label web by its label "
 		      "file");
 	check_refusal(w, ask_apply(w, "\ntcp 192.0.2.0/24 8050-8149 mail\n", false), EINVAL,
-		      "line 2: rule tcp 192.0.2.0/24 8050-8149 is in conflict with rule tcp "
-		      "192.0.2.0/24 8000-8099 of label web of its label file");
+		      "line 2: rule tcp 192.0.2.0/24 8050-8149 of label mail is in conflict with "
+		      "rule tcp "
+		      "192.0.2.0/24 8000-8099 of label web by its label file");
 	/* Not named, they stay nevertheless. */
 	assert_int_equal(ask_apply(w, "tcp 10.0.0.0/8 1 a\n", false), 0);
 	check_counts(w, "1", "4", "0", "1");
@@ -272,6 +372,9 @@ int main(void)
 		TEST(test_dry_run),
 		TEST(test_bad_lines),
 		TEST(test_conflicts),
+		TEST(test_all_conflicts),
+		TEST(test_many_conflicts),
+		TEST(test_repeated_lines),
 		TEST(test_own_list_changes_nothing),
 		TEST(test_config_rules),
 		TEST(test_skipped_lines_are_not_saved),
