@@ -59,7 +59,9 @@ SB_DEFINE_CLEANUP(struct core, core_free)
 /*
  * First start: takes what was saved, keeps what is still true of it (sockets whose slot still holds
  * the same cookie, rules that still make sense), logs what it had to drop, and publishes rules and
- * groups. 0, or a negative errno with a sentence.
+ * groups. 0, or a negative errno with a sentence; -ENOENT, -EPROTO (damaged) or -EOPNOTSUPP (of a
+ * newer version) when the saved labels are of no use while sockets are alive in a dataplane that
+ * was taken over: then nothing is touched.
  */
 int core_start(struct core *c, const struct core_config *config, const struct core_saved *saved,
 	       struct sb_error *error);

@@ -56,18 +56,73 @@ static int drop_lost_members(struct core *c, struct label *l, struct sb_error *e
 	return r;
 }
 
+/* Sockets that packets are steered to by what an earlier run left; a negative errno when the kernel
+ * does not tell. */
+static int count_living(struct core *c)
+{
+	struct dataplane_info info = { 0 };
+	int n = 0;
+
+	c->dataplane.info(c->dataplane.self, &info);
+	if (!info.took_over)
+		return 0;
+	for (uint32_t slot = 0; slot < SB_SLOTS_MAX; slot++) {
+		uint64_t cookie;
+		uint32_t owner;
+		int r = c->dataplane.slot_owner(c->dataplane.self, slot, &owner);
+
+		if (r == 0 && owner == 0)
+			continue;
+		if (r == 0)
+			r = c->dataplane.slot_cookie(c->dataplane.self, slot, &cookie);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		n += r == 0;
+	}
+	return n;
+}
+
+/* The saved labels are missing or of no use (CODE, for the reason WHAT). With no socket alive
+ * nothing is lost by going on without them; else that would take them off the air. */
+static int without_labels(struct core *c, int code, const char *what, struct sb_error *error)
+{
+	int n = count_living(c);
+
+	if (n == 0)
+		return 0;
+	if (n < 0)
+		return sb_fail(error, EIO,
+			       "the saved labels and sockets %s, and the slots cannot be "
+			       "read: %s",
+			       what, strerror(-n));
+	return sb_fail(error, code,
+		       "the saved labels and sockets %s, but %d pinned sockets are in use; traffic "
+		       "goes on as it is; %s, start with the right --state, or remove the pin "
+		       "directory to start afresh",
+		       what, n,
+		       code == EOPNOTSUPP ? "run the newer sockbroker (a downgrade is not possible)"
+					  : "restore the file labels in the state directory");
+}
+
 static int restore_labels(struct core *c, const struct core_saved *saved, struct sb_error *error)
 {
 	struct sb_error damage = { 0 };
+	char what[256];
 	struct registry *fresh;
 	int r = 0;
 
 	if (!saved->labels)
-		return 0;
+		return without_labels(c, ENOENT, "are missing", error);
 	r = snapshot_decode(c->registry, saved->labels, saved->labels_length, &damage);
 	if (r == -ENOMEM)
 		return sb_fail(error, ENOMEM, "the saved labels and sockets: %s", damage.message);
 	if (r < 0) {
+		snprintf(what, sizeof(what), "%s (%.200s)",
+			 r == -EOPNOTSUPP ? "were written by a newer sockbroker" : "are damaged",
+			 damage.message);
+		r = without_labels(c, -r, what, error);
+		if (r < 0)
+			return r;
 		log_error("the saved labels and sockets cannot be used, starting without them: %s",
 			  damage.message);
 		fresh = registry_new();

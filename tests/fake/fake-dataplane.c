@@ -373,6 +373,7 @@ static void info(void *self, struct dataplane_info *ret)
 		.netns_inode = 9,
 		.rule_numbers = f->rule_numbers,
 		.rules_bytes = f->tables.capacity * sizeof(uint64_t),
+		.took_over = f->n_generations > 0,
 	};
 }
 

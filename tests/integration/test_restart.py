@@ -144,6 +144,35 @@ class Restart(BrokerTest):
         self.assertTraffic()
         self.assertTrue(self.broker.ask('version').ok)
 
+    def assertStartRefused(self, *words):
+        done = harness.subprocess.run(self.broker.command_line(), capture_output=True, text=True,
+                                      timeout=harness.TIMEOUT, check=False,
+                                      env={**os.environ, **harness.SANITIZER_ENV})
+        self.assertNotEqual(done.returncode, 0)
+        for word in words + ('sockets are in use', 'start afresh'):
+            self.assertIn(word, done.stderr)
+        self.assertTraffic()
+
+    def test_state_of_no_use(self):
+        """Living sockets are not given up for a state that is lost, damaged or from the future."""
+        self.furnish()
+        before = self.snapshot()
+        self.broker.stop()
+        labels = os.path.join(self.broker.state, 'labels')
+        os.rename(labels, labels + '.kept')
+        self.assertStartRefused('are missing')
+        with open(labels + '.kept', encoding='utf-8') as file:
+            text = file.read()
+        for bad, word in ((text[:-20], 'are damaged'),
+                          (text.replace('version=1', 'version=9', 1), 'newer sockbroker')):
+            with open(labels, 'w', encoding='utf-8') as file:
+                file.write(bad)
+            self.assertStartRefused(word)
+        os.rename(labels + '.kept', labels)
+        self.broker.start()
+        self.assertTraffic()
+        self.assertEqual(self.snapshot(), before)
+
     def test_unload_takes_everything_down(self):
         self.furnish()
         self.assertTrue(self.broker.ask('unload').ok)

@@ -100,19 +100,76 @@ static void test_empty_kernel(void **state)
 	assert_int_equal(w->core->registry->slots.used, 0);
 }
 
-/* The state is gone, the kernel is not: nobody knows whose sockets these are. */
+static void forget_state(struct world *w)
+{
+	fake_blob_clear(&w->state->labels);
+	fake_blob_clear(&w->state->rules);
+	fake_blob_clear(&w->state->journal);
+}
+
+static void close_all(struct world *w)
+{
+	fake_close(w->kernel, WEB);
+	fake_close(w->kernel, WEB_2);
+	fake_close(w->kernel, DNS);
+}
+
+/* A start that is refused touches neither kernel nor state. */
+static void check_refused(struct world *w, int code, const char *part)
+{
+	struct fake_kernel *before = fake_kernel_copy(w->kernel), *after;
+	size_t generations = w->kernel->n_generations;
+
+	check_refusal(w, world_start(w), code, part);
+	assert_non_null(strstr(w->error.message, "3 pinned sockets are in use"));
+	assert_non_null(strstr(w->error.message, "remove the pin directory to start afresh"));
+	after = fake_kernel_copy(w->kernel);
+	assert_null(fake_kernel_compare(before, after));
+	fake_kernel_free(before);
+	fake_kernel_free(after);
+	assert_int_equal(w->kernel->n_generations, generations);
+	assert_false(fake_state_busy(w->state));
+	check_traffic(w);
+}
+
+/* The state is gone, the kernel is not: while sockets are served, that is nobody's to throw away.
+ */
 static void test_empty_state(void **state)
 {
 	struct world *w = *state;
 
-	fake_blob_clear(&w->state->labels);
-	fake_blob_clear(&w->state->rules);
-	fake_blob_clear(&w->state->journal);
+	forget_state(w);
+	check_refused(w, ENOENT, "are missing");
+	assert_null(w->state->labels.data);
+	close_all(w);
 	assert_int_equal(world_start(w), 0);
 	assert_int_equal(hit(w, "tcp", "192.0.2.1", 80), PASS);
 	assert_int_equal(filled(w), 0);
 	assert_int_equal(used_groups(w), 0);
 	assert_int_equal(w->core->registry->n_labels, 0);
+}
+
+/* What no link leads to steers nothing: no reason to refuse. */
+static void test_empty_state_and_nothing_attached(void **state)
+{
+	struct world *w = *state;
+
+	forget_state(w);
+	w->kernel->n_generations = 0;
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(filled(w), 0);
+}
+
+/* The kernel does not tell whether somebody is there: that is not nobody. */
+static void test_empty_state_and_unreadable_slots(void **state)
+{
+	struct world *w = *state;
+
+	forget_state(w);
+	fake_calls_begin(&w->calls, 1, EIO);
+	check_refusal(w, world_start(w), EIO, "slots cannot be read");
+	fake_calls_begin(&w->calls, 0, 0);
+	check_traffic(w);
 }
 
 /* Slots and groups that nobody knows, as a registration that was cut short leaves them. */
@@ -164,9 +221,18 @@ static void test_hostile_groups(void **state)
 	assert_int_equal(w->core->registry->lists.used, 3);
 }
 
-static void check_without_labels(struct world *w, const char *labels)
+static void set_labels(struct world *w, const char *labels)
 {
 	fake_blob_set(&w->state->labels, labels, strlen(labels));
+}
+
+/* Refused as long as sockets are alive, after that a fresh start with the rules that are saved. */
+static void check_unusable(struct world *w, const char *labels, int code, const char *part)
+{
+	set_labels(w, labels);
+	check_refused(w, code, part);
+	assert_string_equal(w->state->labels.data, labels);
+	close_all(w);
 	assert_int_equal(world_start(w), 0);
 	check_rules(w, "tcp 192.0.2.0/24 80 web\nudp 192.0.2.0/24 53 dns\n");
 	assert_int_equal(hit(w, "tcp", "192.0.2.1", 80), DROP);
@@ -184,17 +250,24 @@ static void test_newer_labels(void **state)
 	version = strstr(newer, "version=1");
 	assert_non_null(version);
 	version[8] = '9';
-	check_without_labels(w, newer);
+	check_unusable(w, newer, EOPNOTSUPP,
+		       "written by a newer sockbroker (its format is version 9");
 }
 
 static void test_foreign_labels(void **state)
 {
-	check_without_labels(*state, "#!/bin/sh\nrm -rf /\n");
-	check_without_labels(*state, "");
-	check_without_labels(*state, "\n\n\n");
+	struct world *w = *state;
+
+	set_labels(w, "");
+	check_refused(w, EPROTO, "are damaged");
+	set_labels(w, "\n\n\n");
+	check_refused(w, EPROTO, "are damaged");
+	check_unusable(w, "#!/bin/sh\nrm -rf /\n", EPROTO,
+		       "restore the file labels in the state directory");
 }
 
-/* The file of labels, cut at every byte: all of it is believed, or nothing. */
+/* The file of labels, cut at every byte: all of it is believed, or nothing. Restored, all is well.
+ */
 static void test_cut_labels(void **state)
 {
 	struct world *w = *state;
@@ -202,12 +275,12 @@ static void test_cut_labels(void **state)
 	size_t length = strlen(whole);
 
 	for (size_t n = 0; n < length - 1; n++) {
-		char last = whole[n];
-
-		whole[n] = '\0';
-		check_without_labels(w, whole);
-		whole[n] = last;
+		fake_blob_set(&w->state->labels, whole, n);
+		check_refused(w, EPROTO, "are damaged");
 	}
+	set_labels(w, whole);
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
 }
 
 /* One byte of it changed: no crash, and no socket under a label that it was not saved for. */
@@ -224,11 +297,15 @@ static void test_damaged_labels(void **state)
 	memcpy(groups, w->kernel->groups, SB_GROUPS_MAX * sizeof(*groups));
 	for (size_t n = 0; n < length; n += 3) {
 		char byte = whole[n];
-		int found;
+		int found, r;
 
 		whole[n] = (char)(byte ^ 1);
 		fake_blob_set(&w->state->labels, whole, length);
-		assert_int_equal(world_start(w), 0);
+		r = world_start(w);
+		if (r < 0) {
+			assert_true(r == -EPROTO || r == -EOPNOTSUPP);
+			check_traffic(w);
+		}
 		found = hit(w, "tcp", "192.0.2.1", 80);
 		assert_true(found == DROP || found == WEB || found == WEB_2);
 		found = hit(w, "udp", "192.0.2.1", 53);
@@ -395,6 +472,8 @@ int main(void)
 		TEST(test_lost_sockets),
 		TEST(test_empty_kernel),
 		TEST(test_empty_state),
+		TEST(test_empty_state_and_nothing_attached),
+		TEST(test_empty_state_and_unreadable_slots),
 		TEST(test_strangers),
 		TEST(test_foreign_slots),
 		TEST(test_hostile_groups),
