@@ -6,16 +6,17 @@
 
 #include "broker/base/log.h"
 
-/* Listeners on every address, of one protocol and packet family: below[p] of them have a port less
- * than p, so that a range of ports is one subtraction. */
-struct wildcards {
+/* Listeners by port: below[p] of them have a port less than p, so that a range of ports is one
+ * subtraction. */
+struct port_counts {
 	uint32_t below[65536 + 1];
 };
 
 struct guard {
 	struct core *core;
-	struct surroundings around;       /* listeners: those that nobody registered */
-	struct wildcards wildcards[2][2]; /* [IPv6][UDP] */
+	struct surroundings around; /* listeners: those that nobody registered */
+	/* [IPv6][UDP]: on every address, counted for each family that they take; on one address */
+	struct port_counts wildcards[2][2], specific[2][2];
 	size_t n_specific; /* the first of around.listeners are bound to one address */
 	size_t found;
 	char warnings[GUARD_WARNINGS_MAX][384];
@@ -38,16 +39,55 @@ static bool is_any(const struct sb_address *a)
 	return !memcmp(a->bytes, zero, sizeof(zero));
 }
 
-static void count_wildcards(struct guard *g, const struct local_listener *l)
+static void count_port(struct guard *g, const struct local_listener *l)
 {
 	bool udp = l->protocol == IPPROTO_UDP, v6 = l->address.family == AF_INET6;
 
+	if (!is_any(&l->address)) {
+		g->n_specific++;
+		g->specific[v6][udp].below[l->port + 1]++;
+		return;
+	}
 	g->wildcards[v6][udp].below[l->port + 1]++;
 	if (l->dual)
 		g->wildcards[0][udp].below[l->port + 1]++;
 }
 
-/* Leaves out what is registered, and puts those that are bound to one address first. */
+static void sum_up(struct port_counts *counts)
+{
+	for (size_t p = 1; p <= 65536; p++)
+		counts->below[p] += counts->below[p - 1];
+}
+
+/* By protocol, family and address: a prefix is one stretch of that. */
+static int compare_place(const struct local_listener *a, uint8_t protocol,
+			 const struct sb_address *address)
+{
+	if (a->protocol != protocol)
+		return a->protocol < protocol ? -1 : 1;
+	if (a->address.family != address->family)
+		return a->address.family < address->family ? -1 : 1;
+	return memcmp(a->address.bytes, address->bytes, sizeof(address->bytes));
+}
+
+/* First those that are bound to one address, in the order of places; the others by protocol and
+ * port. */
+static int compare_listeners(const void *x, const void *y)
+{
+	const struct local_listener *a = x, *b = y;
+	bool any = is_any(&a->address);
+	int order = 0;
+
+	if (any != is_any(&b->address))
+		return any ? 1 : -1;
+	if (!any)
+		order = compare_place(a, b->protocol, &b->address);
+	else if (a->protocol != b->protocol)
+		order = a->protocol < b->protocol ? -1 : 1;
+	return order ? order : (a->port > b->port) - (a->port < b->port);
+}
+
+/* Leaves out what is registered. */
 static void sort_listeners(struct guard *g)
 {
 	struct local_listener *list = g->around.listeners;
@@ -57,21 +97,14 @@ static void sort_listeners(struct guard *g)
 		if (!is_registered(g->core, list[i].cookie))
 			list[kept++] = list[i];
 	g->around.n_listeners = kept;
-	for (size_t i = 0; i < kept; i++) {
-		struct local_listener l = list[i];
-
-		if (is_any(&l.address)) {
-			count_wildcards(g, &l);
-			continue;
-		}
-		list[i] = list[g->n_specific];
-		list[g->n_specific++] = l;
+	if (kept > 1)
+		qsort(list, kept, sizeof(list[0]), compare_listeners);
+	for (size_t i = 0; i < kept; i++)
+		count_port(g, &list[i]);
+	for (unsigned i = 0; i < 4; i++) {
+		sum_up(&g->wildcards[i / 2][i % 2]);
+		sum_up(&g->specific[i / 2][i % 2]);
 	}
-	for (unsigned v6 = 0; v6 < 2; v6++)
-		for (unsigned udp = 0; udp < 2; udp++)
-			for (size_t p = 1; p <= 65536; p++)
-				g->wildcards[v6][udp].below[p] +=
-					g->wildcards[v6][udp].below[p - 1];
 }
 
 struct guard *guard_new(struct core *c)
@@ -97,17 +130,6 @@ void guard_free(struct guard *g)
 		return;
 	surroundings_clear(&g->around);
 	free(g);
-}
-
-static bool holds(const struct rule *r, const struct local_listener *l)
-{
-	struct sb_prefix prefix = rule_prefix(r);
-
-	if (l->protocol != r->protocol || l->port < r->port_first || l->port > r->port_last)
-		return false;
-	if (!is_any(&l->address))
-		return sb_prefix_contains(&prefix, &l->address);
-	return l->address.family == r->family || (l->dual && r->family == AF_INET);
 }
 
 static void warn_listener(struct guard *g, const struct rule *r, const struct local_listener *l)
@@ -148,18 +170,90 @@ static void look_at_ephemeral(struct guard *g, const struct rule *r)
 	}
 }
 
+static bool some_in(const struct port_counts *counts, const struct rule *r)
+{
+	return counts->below[r->port_last + 1] != counts->below[r->port_first];
+}
+
+static bool is_within(const struct guard *g, size_t i, const struct rule *r,
+		      const struct sb_prefix *prefix)
+{
+	const struct local_listener *l = &g->around.listeners[i];
+
+	return l->protocol == r->protocol && sb_prefix_contains(prefix, &l->address);
+}
+
+/* Where those end that are within the prefix of R, from START on. Mostly there are few. */
+static size_t end_of_prefix(const struct guard *g, const struct rule *r, size_t start)
+{
+	struct sb_prefix prefix = rule_prefix(r);
+	size_t low = start, high = start;
+
+	for (size_t step = 1; high < g->n_specific && is_within(g, high, r, &prefix); step *= 2) {
+		low = high + 1;
+		high = step < g->n_specific - low ? low + step : g->n_specific;
+	}
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (is_within(g, middle, r, &prefix))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void look_at_specific(struct guard *g, const struct rule *r)
+{
+	const struct local_listener *list = g->around.listeners;
+	struct sb_prefix prefix = rule_prefix(r);
+	size_t low = 0, high = g->n_specific;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_place(&list[middle], r->protocol, &prefix.address) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	high = end_of_prefix(g, r, low);
+	for (; low < high; low++)
+		if (list[low].port >= r->port_first && list[low].port <= r->port_last)
+			warn_listener(g, r, &list[low]);
+}
+
+static void look_at_wildcards(struct guard *g, const struct rule *r)
+{
+	const struct local_listener *list = g->around.listeners;
+	size_t low = g->n_specific, high = g->around.n_listeners;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (list[middle].protocol < r->protocol ||
+		    (list[middle].protocol == r->protocol && list[middle].port < r->port_first))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < g->around.n_listeners && list[low].protocol == r->protocol &&
+	       list[low].port <= r->port_last;
+	     low++)
+		if (list[low].address.family == r->family ||
+		    (list[low].dual && r->family == AF_INET))
+			warn_listener(g, r, &list[low]);
+}
+
 void guard_look(struct guard *g, const struct rule *r)
 {
-	const uint32_t *below =
-		g->wildcards[r->family == AF_INET6][r->protocol == IPPROTO_UDP].below;
-	size_t n = g->n_specific;
+	bool udp = r->protocol == IPPROTO_UDP, v6 = r->family == AF_INET6;
 
-	/* The others only if there is one in the range. */
-	if (below[r->port_last + 1] != below[r->port_first])
-		n = g->around.n_listeners;
-	for (size_t i = 0; i < n; i++)
-		if (holds(r, &g->around.listeners[i]))
-			warn_listener(g, r, &g->around.listeners[i]);
+	if (some_in(&g->specific[v6][udp], r))
+		look_at_specific(g, r);
+	if (some_in(&g->wildcards[v6][udp], r))
+		look_at_wildcards(g, r);
 	look_at_ephemeral(g, r);
 }
 

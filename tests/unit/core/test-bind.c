@@ -258,6 +258,70 @@ static void test_guard(void **state)
 	assert_int_equal(warnings(w, NULL), 0);
 }
 
+static void add_listener(struct world *w, int protocol, const char *address, uint16_t port)
+{
+	struct local_listener *l = &w->host->listeners[w->host->n_listeners++];
+
+	*l = (struct local_listener){ .port = port,
+				      .protocol = (uint8_t)protocol,
+				      .cookie = w->host->n_listeners };
+	assert_int_equal(sb_address_parse(address, &l->address, NULL), 0);
+}
+
+/* RULE is warned of for exactly these, in this order. */
+static void check_victims(struct world *w, const char *rule, size_t n, const char *const *victims)
+{
+	const char *at;
+
+	assert_int_equal(ask_bind(w, rule), 0);
+	assert_int_equal(warnings(w, NULL), n);
+	at = w->reply.writer.buffer;
+	for (size_t i = 0; i < n; i++) {
+		at = strstr(at, victims[i]);
+		if (!at)
+			fail_msg("%s: %s is not in its place", rule, victims[i]);
+	}
+}
+
+#define VICTIMS(...)                                                                               \
+	sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *), (const char *[])                 \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+
+/* Whatever order they are found in: those at the edges of a prefix, and none of another protocol,
+ * family or port. */
+static void test_guard_among_many(void **state)
+{
+	struct world *w = *state;
+
+	add_listener(w, IPPROTO_TCP, "192.0.2.255", 80);
+	add_listener(w, IPPROTO_UDP, "192.0.2.7", 80);
+	add_listener(w, IPPROTO_TCP, "192.0.3.0", 80);
+	add_listener(w, IPPROTO_TCP, "2001:db8::1", 80);
+	add_listener(w, IPPROTO_TCP, "0.0.0.0", 443);
+	add_listener(w, IPPROTO_TCP, "192.0.2.0", 81);
+	add_listener(w, IPPROTO_TCP, "192.0.2.0", 80);
+	add_listener(w, IPPROTO_TCP, "192.0.1.255", 80);
+	add_listener(w, IPPROTO_UDP, "2001:db8::1", 80);
+	add_listener(w, IPPROTO_TCP, "0.0.0.0", 22);
+	add_listener(w, IPPROTO_TCP, "2001:db8:0:1::", 80);
+	add_listener(w, IPPROTO_TCP, "::", 80);
+	check_victims(w, "a tcp 192.0.2.0/24 80", VICTIMS(" 192.0.2.0:80", " 192.0.2.255:80"));
+	check_victims(w, "a tcp 192.0.2.0/24 1-500",
+		      VICTIMS(" 192.0.2.0:80", " 192.0.2.0:81", " 192.0.2.255:80", " 0.0.0.0:22",
+			      " 0.0.0.0:443"));
+	check_victims(w, "a udp 192.0.2.0/24 1-500", VICTIMS(" 192.0.2.7:80"));
+	check_victims(w, "a tcp 192.0.3.0/24 80", VICTIMS(" 192.0.3.0:80"));
+	check_victims(w, "a tcp 192.0.2.1 80", 0, NULL);
+	check_victims(w, "a tcp 192.0.2.0/24 82", 0, NULL);
+	check_victims(w, "a tcp 2001:db8::/64 80", VICTIMS(" [2001:db8::1]:80", " [::]:80"));
+	check_victims(w, "a tcp ::/0 443", 0, NULL);
+	check_victims(
+		w, "a tcp 0.0.0.0/0 80",
+		VICTIMS(" 192.0.1.255:80", " 192.0.2.0:80", " 192.0.2.255:80", " 192.0.3.0:80"));
+}
+
 /* Warnings that do not fit must not refuse what was done. */
 static void test_guard_without_room(void **state)
 {
@@ -299,6 +363,7 @@ int main(void)
 		TEST(test_unbind_without_label),
 		TEST(test_edits_in_place),
 		TEST(test_guard),
+		TEST(test_guard_among_many),
 		TEST(test_guard_without_room),
 	};
 
