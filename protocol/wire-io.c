@@ -111,12 +111,12 @@ int sb_packet_receive(int socket, struct sb_packet *p)
 		r = sizeof(control.bytes) - msg.msg_controllen >= CMSG_SPACE(sizeof(int))
 			    ? -EMFILE
 			    : -EMSGSIZE;
+	p->length = (size_t)n;
+	p->data[n] = '\0';
 	if (r < 0 || n == 0) {
 		sb_packet_close(p);
 		return r;
 	}
-	p->length = (size_t)n;
-	p->data[n] = '\0';
 	return 1;
 }
 

@@ -26,6 +26,7 @@ void sb_packet_close(struct sb_packet *p);
  * the connection (an empty packet ends it too); -EAGAIN; -EMSGSIZE when the packet was longer than
  * SB_WIRE_PACKET_MAX or its control data did not fit; -EMFILE when this process has no room for all
  * of its fds; or another negative errno. Unless 1 is returned, P holds no fd: they are closed.
+ * After -EMSGSIZE and -EMFILE it holds the first bytes (length) of the packet.
  */
 int sb_packet_receive(int socket, struct sb_packet *p);
 

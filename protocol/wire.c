@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/label.h"
 #include "protocol/printable.h"
 
 static bool key_valid(const char *key, size_t n)
@@ -64,6 +65,13 @@ static int decode_line(struct sb_message *m, char *line, size_t n, struct sb_err
 static bool is_short_form(const char *packet, size_t n)
 {
 	return packet[n - 1] == '#' && !memchr(packet, '=', n) && !memchr(packet, '\n', n);
+}
+
+bool sb_packet_seems_short(const void *packet, size_t n)
+{
+	const char *hash = memchr(packet, '#', n);
+
+	return hash && sb_label_valid(packet, (size_t)(hash - (const char *)packet));
 }
 
 int sb_message_decode(struct sb_message *m, const void *packet, size_t n, struct sb_error *error)

@@ -42,6 +42,10 @@ struct sb_message {
  * sentence. The bytes are copied: PACKET need not outlive the call. */
 int sb_message_decode(struct sb_message *m, const void *packet, size_t n, struct sb_error *error);
 
+/* Whether a packet of which only the first N bytes are known begins like the short form: a label,
+ * then '#'. */
+bool sb_packet_seems_short(const void *packet, size_t n);
+
 /* The value of the only field KEY; NULL if there is none, or more than one (see _count). */
 const char *sb_message_get(const struct sb_message *m, const char *key);
 size_t sb_message_count(const struct sb_message *m, const char *key);

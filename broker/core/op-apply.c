@@ -35,6 +35,7 @@ static int refuse_bad_lines(const struct parsed_rules *p, struct reply *reply,
 		sb_record_end(&reply->table);
 	}
 	reply->has_table = reply->table.error == 0;
+	reply->table_optional = true;
 	return sb_fail(error, EINVAL, "line %zu: %s", p->bad[0].line, p->bad[0].reason);
 }
 
@@ -69,6 +70,7 @@ static int apply_text(struct core *c, struct mapping *text, struct parsed_rules 
 			return r;
 	}
 	reply->has_table = true;
+	reply->table_optional = !dry_run;
 	sb_writer_add(&reply->writer, "ADDED", "%zu", diff.added);
 	sb_writer_add(&reply->writer, "REMOVED", "%zu", diff.removed);
 	sb_writer_add(&reply->writer, "MOVED", "%zu", diff.moved);

@@ -21,4 +21,6 @@ struct reply {
 	struct sb_writer writer;
 	struct sb_text table; /* travels as a sealed memfd when has_table; sb_text_free() it */
 	bool has_table;
+	bool table_optional; /* without its table the reply is still true: nothing is to be refused
+			      */
 };

@@ -43,21 +43,41 @@ static void flush(struct connection *c)
 		set_state(c, CONNECTION_READING);
 }
 
+/* The table of REPLY cannot be made. What was carried out must not look refused for that, and a
+ * refusal keeps its reason. */
+static void do_without_table(struct reply *reply, bool short_form, int reason)
+{
+	struct sb_writer *w = &reply->writer;
+	size_t before = w->length;
+	struct sb_error error = { 0 };
+
+	sb_fail(&error, reason, "the reply's table cannot be made: %s", strerror(reason));
+	if (!reply->table_optional) {
+		sb_writer_refuse(w, short_form, &error);
+		return;
+	}
+	if (short_form || strncmp(w->buffer, "OK=1\n", 5) != 0)
+		return;
+	sb_writer_add(w, "WARNING", "done, but %s", error.message);
+	if (sb_writer_finish(w) < 0) { /* no room */
+		w->error = 0;
+		w->length = before;
+	}
+}
+
 /* Turns a reply into the packet that waits. */
 static void queue_reply(struct connection *c, struct reply *reply, bool short_form)
 {
-	struct sb_error error = { 0 };
+	int r;
 
 	if (reply->has_table) {
-		c->pending_fd = sb_memfd_new_sealed("sockbroker-reply",
-						    reply->table.data ? reply->table.data : "",
-						    reply->table.length);
-		if (c->pending_fd < 0) {
-			sb_fail(&error, -c->pending_fd, "the reply's table cannot be made: %s",
-				strerror(-c->pending_fd));
-			sb_writer_refuse(&reply->writer, short_form, &error);
-			c->pending_fd = -1;
-		}
+		r = sb_memfd_new_sealed("sockbroker-reply",
+					reply->table.data ? reply->table.data : "",
+					reply->table.length);
+		if (r < 0)
+			do_without_table(reply, short_form, -r);
+		else
+			c->pending_fd = r;
 	}
 	memcpy(c->pending, reply->writer.buffer, reply->writer.length);
 	c->pending_length = reply->writer.length;
@@ -88,8 +108,10 @@ static void answer(struct connection *c, struct sb_packet *packet)
 	flush(c);
 }
 
-static void refuse_packet(struct connection *c, int reason)
+/* Its first bytes tell the form that its sender reads. */
+static void refuse_packet(struct connection *c, const struct sb_packet *packet, int reason)
 {
+	bool short_form = sb_packet_seems_short(packet->data, packet->length);
 	struct reply reply = { 0 };
 	struct sb_error error = { 0 };
 
@@ -98,8 +120,8 @@ static void refuse_packet(struct connection *c, int reason)
 		"some that this process has no room for",
 		SB_WIRE_PACKET_MAX, SB_WIRE_FDS_MAX);
 	log_debug("client pid %d: packet refused: %s", (int)c->actor.pid, strerror(-reason));
-	sb_writer_refuse(&reply.writer, false, &error);
-	queue_reply(c, &reply, false);
+	sb_writer_refuse(&reply.writer, short_form, &error);
+	queue_reply(c, &reply, short_form);
 	flush(c);
 }
 
@@ -116,7 +138,7 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 		if (r > 0)
 			answer(c, packet);
 		else if (r == -EMSGSIZE || r == -EMFILE)
-			refuse_packet(c, r);
+			refuse_packet(c, packet, r);
 		else if (r != -EAGAIN && r != -EINTR)
 			set_state(c, CONNECTION_CLOSED);
 	}

@@ -65,7 +65,8 @@ static unsigned connections_of(const struct server *s, uid_t uid)
 	return n;
 }
 
-/* Tells why, as far as the client's queue takes it, and closes. */
+/* Tells why, as far as the client's queue takes it, and closes. In the long form: nothing was read
+ * yet that would tell which form the client speaks (docs/PROTOCOL.md). */
 static void turn_away(struct connection *c, const char *sentence)
 {
 	struct sb_writer writer = { 0 };

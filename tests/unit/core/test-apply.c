@@ -50,6 +50,7 @@ static void test_difference(void **state)
 				   false),
 			 0);
 	check_counts(w, "3", "2", "1", "1");
+	assert_true(w->reply.table_optional);
 	assert_int_equal(table_count(w, "added"), 3);
 	assert_int_equal(table_count(w, "removed"), 2);
 	assert_int_equal(table_count(w, "moved"), 1);
@@ -76,6 +77,7 @@ static void test_dry_run(void **state)
 	fake_calls_begin(&w->calls, 0, 0);
 	assert_int_equal(ask_apply(w, "tcp 10.0.0.0/8 1 new\n", true), 0);
 	check_counts(w, "1", "4", "0", "0");
+	assert_false(w->reply.table_optional);
 	assert_int_equal(table_count(w, "added"), 1);
 	assert_int_equal(w->calls.count[FAKE_CALL_publish] + w->calls.count[FAKE_CALL_commit], 0);
 	check_rules(w, before);

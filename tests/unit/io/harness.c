@@ -25,6 +25,21 @@ size_t count_fds(void)
 	return n;
 }
 
+/* Table or none, the reply to these stands: "full" has no room for a warning. */
+static void add_optional_table(const char *name, struct reply *reply)
+{
+	struct sb_error error = { 0 };
+
+	reply->has_table = reply->table_optional = true;
+	if (!strcmp(name, "full"))
+		sb_writer_add(&reply->writer, "FILL", "%0*d",
+			      SB_WIRE_PACKET_MAX - (int)reply->writer.length - 20, 0);
+	if (!strcmp(name, "refused")) {
+		sb_fail(&error, EINVAL, "line 1: bad");
+		sb_writer_refuse(&reply->writer, false, &error);
+	}
+}
+
 /* Answers with the request's own fields: REQUEST= as ECHO=, "big" with a table. */
 static void handle(void *data, struct request *request, struct reply *reply)
 {
@@ -44,6 +59,8 @@ static void handle(void *data, struct request *request, struct reply *reply)
 		sb_text_append(&reply->table, "a table", 7);
 		reply->has_table = true;
 	}
+	if (name && (!strcmp(name, "change") || !strcmp(name, "full") || !strcmp(name, "refused")))
+		add_optional_table(name, reply);
 }
 
 int harness_setup(void **state)

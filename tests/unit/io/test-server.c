@@ -107,6 +107,13 @@ static void test_bad_packets(void **state)
 	memset(large, 'A', sizeof(large));
 	assert_int_equal(send(a, large, sizeof(large), 0), sizeof(large));
 	check_refusal(h, a, "ERROR=EMSGSIZE\n");
+	memcpy(large, "web#", 4);
+	assert_int_equal(send(a, large, sizeof(large), 0), sizeof(large));
+	check_refusal(h, a, "ERR EMSGSIZE ");
+	memcpy(large, "A=b#", 4);
+	assert_int_equal(send(a, large, sizeof(large), 0), sizeof(large));
+	check_refusal(h, a, "ERROR=EMSGSIZE\n");
+	memset(large, 'A', 4);
 	assert_int_equal(client_send(a, large, SB_WIRE_PACKET_MAX, NULL), 0);
 	check_refusal(h, a, "ERROR=EPROTO\n");
 	assert_int_equal(client_ask(a, "no equals sign\n"), 0);
@@ -307,11 +314,48 @@ static void test_no_fds(void **state)
 	/* fds that it has no room for */
 	assert_int_equal(client_send(a, "REQUEST=z\n", 10, (const int[]){ 0, 1, -1 }), 0);
 	check_refusal(h, a, "ERROR=EMSGSIZE\n");
+	assert_int_equal(client_send(a, "web#", 4, (const int[]){ 0, 1, -1 }), 0);
+	check_refusal(h, a, "ERR EMSGSIZE ");
 	while (n-- > 0)
 		close(spare[n]);
 	setrlimit(RLIMIT_NOFILE, &before);
 	assert_int_equal(client_ask(b, "REQUEST=at last\n"), 0);
 	check_reply(h, b, "OK=1\nECHO=at last\n");
+}
+
+/* What was done is not refused because nobody can be told the details; a query is, and a refusal
+ * keeps its own reason. */
+static void test_no_fd_for_the_table(void **state)
+{
+	struct harness *h = *state;
+	_cleanup_close_ int a = client_new(h);
+	struct rlimit before, tight;
+	int spare[64], n = 0;
+
+	assert_int_equal(client_ask(a, "REQUEST=x\n"), 0);
+	check_reply(h, a, "OK=1\nECHO=x\n");
+	getrlimit(RLIMIT_NOFILE, &before);
+	tight = (struct rlimit){ 40, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	while (n < 64 && (spare[n] = dup(0)) >= 0)
+		n++;
+	assert_true(n < 64);
+	assert_int_equal(client_ask(a, "REQUEST=change\n"), 0);
+	check_reply(
+		h, a,
+		"OK=1\nECHO=change\nWARNING=done, but the reply's table cannot be made: Too many "
+		"open files\n");
+	assert_int_equal(client_ask(a, "REQUEST=full\n"), 0);
+	check_refusal(h, a, "OK=1\nECHO=full\nFILL=");
+	assert_int_equal(client_ask(a, "REQUEST=refused\n"), 0);
+	check_reply(h, a, "ERROR=EINVAL\nMESSAGE=line 1: bad\n");
+	assert_int_equal(client_ask(a, "REQUEST=big\n"), 0);
+	check_reply(
+		h, a,
+		"ERROR=EMFILE\nMESSAGE=the reply's table cannot be made: Too many open files\n");
+	while (n-- > 0)
+		close(spare[n]);
+	setrlimit(RLIMIT_NOFILE, &before);
 }
 
 /* The server goes while clients are there, with replies waiting. */
@@ -343,6 +387,7 @@ int main(void)
 		TEST(test_users_apart),
 		TEST(test_clients_that_go),
 		TEST(test_no_fds),
+		TEST(test_no_fd_for_the_table),
 		TEST(test_server_goes),
 	};
 
