@@ -20,6 +20,7 @@ struct core {
 	struct range numbers;         /* of rules, see numbers.h; size 0: rules are not counted */
 	bool starting; /* the kernel's groups are an earlier run's: write them all anew */
 	bool unloaded;
+	size_t journal_tried; /* its size when it could not be compacted, see replay_sweep() */
 };
 
 /* A handler: 0, or a negative errno with a sentence; then nothing has changed. */

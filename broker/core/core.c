@@ -7,6 +7,7 @@
 #include "broker/base/log.h"
 #include "broker/core/core-internal.h"
 #include "broker/core/numbers.h"
+#include "broker/core/replay.h"
 
 struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
 		      const struct host_port *host, const char *version, const char *netns)
@@ -109,4 +110,5 @@ void core_sweep(struct core *c)
 		sweep_label(c, l);
 		core_label_collect(c, l);
 	}
+	replay_sweep(c);
 }

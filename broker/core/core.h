@@ -69,7 +69,8 @@ int core_start(struct core *c, const struct core_config *config, const struct co
 /* Reload: all of CONFIG or none of it. */
 int core_configure(struct core *c, const struct core_config *config, struct sb_error *error);
 
-/* Drops sockets that were closed by everybody. Cheap; call it now and then. */
+/* Drops sockets that were closed by everybody, and keeps the saved changes from growing without
+ * bound. Cheap; call it now and then. */
 void core_sweep(struct core *c);
 
 /* Answers one request. REPLY is zero-initialized by the caller and ready to be sent afterwards. The

@@ -120,6 +120,8 @@ struct state_port {
 	/* Writes LENGTH bytes aside, so that what can fail fails now. */
 	int (*stage)(void *self, enum state_part part, const void *data, size_t length,
 		     struct sb_error *error);
+	/* How many bytes of rules and of changes are committed. */
+	void (*sizes)(void *self, size_t *rules, size_t *journal);
 	/* Makes what was staged the state. On failure the transaction is rolled back. */
 	int (*commit)(void *self, struct sb_error *error);
 	void (*rollback)(void *self);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -20,7 +21,9 @@ struct state {
 	int lock;             /* owned */
 	int journal;          /* owned; opened for appending */
 	off_t journal_length; /* of what is committed */
-	uint64_t epoch;       /* of `rules` and `journal` */
+	size_t rules_length;  /* of `rules`, give or take its header */
+	size_t staged_rules_length;
+	uint64_t epoch; /* of `rules` and `journal` */
 	bool staged_labels, staged_rules, staged_append;
 };
 
@@ -126,6 +129,7 @@ static int stage(void *self, enum state_part part, const void *data, size_t leng
 		snprintf(header, sizeof(header), RULES_HEADER, s->epoch + 1);
 		r = write_file(s, "rules.new", header, data, length, error);
 		s->staged_rules = r == 0;
+		s->staged_rules_length = length;
 		return r;
 	case STATE_RULES_APPEND:
 		return stage_append(s, data, length, error);
@@ -180,6 +184,7 @@ static int commit(void *self, struct sb_error *error)
 		s->staged_rules = r < 0;
 		if (r == 0) {
 			s->epoch++;
+			s->rules_length = s->staged_rules_length;
 			start_journal(s);
 		}
 	}
@@ -193,11 +198,20 @@ static int commit(void *self, struct sb_error *error)
 	return 0;
 }
 
+static void sizes(void *self, size_t *rules, size_t *journal)
+{
+	const struct state *s = self;
+
+	*rules = s->rules_length;
+	*journal = s->journal < 0 ? 0 : (size_t)s->journal_length;
+}
+
 struct state_port state_port(struct state *s)
 {
 	return (struct state_port){
 		.self = s,
 		.stage = stage,
+		.sizes = sizes,
 		.commit = commit,
 		.rollback = rollback,
 	};
@@ -218,10 +232,16 @@ static int read_file(const struct state *s, const char *name, char **ret, size_t
 			       : sb_fail(error, errno, "state file %s: %s", name, strerror(errno));
 	if (fstat(fd, &st) < 0)
 		return sb_fail(error, errno, "state file %s: %s", name, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_size > STATE_FILE_MAX || st.st_uid != geteuid()) {
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
 		log_error("state file %s is not a file of this broker's, left alone", name);
 		return 0;
 	}
+	/* To go on without it would be to forget what it says. */
+	if (st.st_size > STATE_FILE_MAX)
+		return sb_fail(error, EFBIG,
+			       "state file %s has %jd bytes, more than the %jd that can be read; "
+			       "restore it, or remove it to start without what it says",
+			       name, (intmax_t)st.st_size, (intmax_t)STATE_FILE_MAX);
 	data = malloc((size_t)st.st_size + 1);
 	if (!data)
 		return sb_fail(error, ENOMEM, "out of memory");
@@ -264,6 +284,7 @@ static int load(struct state *s, struct state_saved *saved, struct sb_error *err
 	if (r < 0)
 		return r;
 	s->epoch = epoch_of(saved->rules, RULES_HEADER);
+	s->rules_length = saved->rules_length;
 	if (!saved->journal)
 		return 0;
 	line_end = strchr(saved->journal, '\n');

@@ -128,11 +128,20 @@ static void rollback(void *self)
 	unstage(self);
 }
 
+static void sizes(void *self, size_t *rules, size_t *journal)
+{
+	const struct fake_state *s = self;
+
+	*rules = s->rules.length;
+	*journal = s->journal.length;
+}
+
 struct state_port fake_state_port(struct fake_state *s)
 {
 	return (struct state_port){
 		.self = s,
 		.stage = stage,
+		.sizes = sizes,
 		.commit = commit,
 		.rollback = rollback,
 	};

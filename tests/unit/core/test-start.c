@@ -342,6 +342,71 @@ static void test_journal(void **state)
 	check_rules(w, "tcp 10.0.0.0/8 2 c\ntcp 10.0.0.0/8 3 c\n");
 }
 
+/* LENGTH bytes of changes, all of them the same one. */
+static void set_journal(struct world *w, size_t length)
+{
+	static const char change[] = "+ tcp 10.0.0.0/8 1 a\n.\n";
+	_cleanup_free_ char *journal = malloc(length);
+
+	assert_non_null(journal);
+	for (size_t i = 0; i < length; i++)
+		journal[i] = change[i % (sizeof(change) - 1)];
+	fake_blob_set(&w->state->journal, journal, length);
+}
+
+/* The sweep makes the saved changes one text when they are more than 1 MiB and twice the rules. */
+static void test_long_journal(void **state)
+{
+	const size_t mib = 1 << 20;
+	struct world *w = *state;
+	_cleanup_free_ char *newlines = malloc(mib);
+
+	assert_non_null(newlines);
+	set_journal(w, mib);
+	core_sweep(w->core);
+	assert_int_equal(w->state->journal.length, mib);
+	set_journal(w, mib + 1);
+	core_sweep(w->core);
+	assert_null(w->state->journal.data);
+	assert_string_equal(w->state->rules.data,
+			    "tcp 192.0.2.0/24 80 web\nudp 192.0.2.0/24 53 dns\n");
+	fake_blob_set(&w->state->rules, memset(newlines, '\n', mib), mib);
+	set_journal(w, 2 * mib + 1);
+	core_sweep(w->core);
+	assert_non_null(w->state->journal.data);
+	set_journal(w, 2 * mib + 2);
+	core_sweep(w->core);
+	assert_null(w->state->journal.data);
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
+}
+
+/* A full disk: the changes stay, and it is not tried again with every sweep. */
+static void test_long_journal_and_full_disk(void **state)
+{
+	const size_t mib = 1 << 20;
+	struct world *w = *state;
+
+	for (size_t n = 1; n <= 2; n++) { /* stage, commit */
+		bool fired;
+
+		set_journal(w, mib + 1);
+		w->calls.limit[FAKE_CALL_slot_cookie] = 1;
+		fake_calls_begin(&w->calls, n + 1, ENOSPC);
+		core_sweep(w->core);
+		fired = w->calls.failed;
+		fake_calls_begin(&w->calls, 0, 0);
+		assert_true(fired);
+		assert_false(fake_state_busy(w->state));
+		assert_int_equal(w->state->journal.length, mib + 1);
+		core_sweep(w->core);
+		assert_int_equal(w->state->journal.length, mib + 1);
+		set_journal(w, 2 * mib + 1);
+		core_sweep(w->core);
+		assert_null(w->state->journal.data);
+	}
+}
+
 /* A change without its closing "." did not happen, wherever it was cut. */
 static void test_cut_journal(void **state)
 {
@@ -482,6 +547,8 @@ int main(void)
 		TEST(test_cut_labels),
 		TEST(test_damaged_labels),
 		TEST(test_journal),
+		TEST(test_long_journal),
+		TEST(test_long_journal_and_full_disk),
 		TEST(test_cut_journal),
 		TEST(test_damaged_journal),
 		TEST(test_damaged_rules),

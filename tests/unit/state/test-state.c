@@ -340,6 +340,54 @@ static void test_foreign_files(void **state)
 	check_saved(f, NULL, "r\n", "+ x\n.\n");
 }
 
+/* Our own file, but more than can be read: to go on would be to forget what it says. */
+static void test_huge_files(void **state)
+{
+	static const char *const names[] = { "labels", "rules", "journal" };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		write_file(f, names[i], "x", 1);
+		assert_int_equal(truncate(path(f, names[i]), ((off_t)1 << 30) + 1), 0);
+		check_refused(f, try_open(f), EFBIG, names[i]);
+		assert_non_null(strstr(f->error.message, "1073741825 bytes"));
+		assert_true(exists(f, names[i]));
+		unlink(path(f, names[i]));
+	}
+	reopen(f);
+}
+
+static void check_sizes(const struct fixture *f, size_t wanted_rules, bool changes)
+{
+	size_t rules, journal, header = strlen("# sockbroker-journal epoch=1\n");
+
+	f->port.sizes(f->port.self, &rules, &journal);
+	assert_int_equal(rules, wanted_rules);
+	assert_int_equal(journal, header + (changes ? strlen("+ x\n.\n") : 0));
+}
+
+/* What is staged does not count, nor what was taken back. */
+static void test_sizes(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(stage(f, STATE_RULES, "rules\n"), 0);
+	check_sizes(f, 0, false);
+	f->port.rollback(f->port.self);
+	check_sizes(f, 0, false);
+	save(f, STATE_RULES, "rules\n");
+	check_sizes(f, 6, false);
+	assert_int_equal(stage(f, STATE_RULES_APPEND, "+ y\n.\n"), 0);
+	f->port.rollback(f->port.self);
+	check_sizes(f, 6, false);
+	save(f, STATE_RULES_APPEND, "+ x\n.\n");
+	check_sizes(f, 6, true);
+	reopen(f);
+	check_sizes(f, 6 + strlen("# sockbroker-rules epoch=1\n"), true);
+	save(f, STATE_RULES, "more rules\n");
+	check_sizes(f, 11, false);
+}
+
 static void test_odd_bytes(void **state)
 {
 	struct fixture *f = *state;
@@ -526,6 +574,8 @@ int main(void)
 		TEST(test_lock),
 		TEST(test_links_are_not_followed),
 		TEST(test_foreign_files),
+		TEST(test_huge_files),
+		TEST(test_sizes),
 		TEST(test_odd_bytes),
 		TEST(test_failing_commit),
 		TEST(test_no_new_journal),
