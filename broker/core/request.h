@@ -21,6 +21,5 @@ struct reply {
 	struct sb_writer writer;
 	struct sb_text table; /* travels as a sealed memfd when has_table; sb_text_free() it */
 	bool has_table;
-	bool table_optional; /* without its table the reply is still true: nothing is to be refused
-			      */
+	bool table_optional; /* the reply is true without its table too, and must go out */
 };
