@@ -29,6 +29,7 @@ struct broker {
 	struct loop *loop;
 	struct server *server;
 	struct listen_fds passed;
+	int listener; /* until the server has it */
 };
 
 /* -- configuration ---------------------------------------------------------------------------- */
@@ -165,19 +166,24 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 	return core_start(b->core, &storage.config, &what, error);
 }
 
+/* Before anything of the kernel is touched: this is where a second broker on the same socket, or a
+ * missing directory, is noticed. Clients wait in the backlog until the loop runs. */
+static int take_listener(struct broker *b, struct sb_error *error)
+{
+	b->listener = TAKE_FD(b->passed.control);
+	if (b->listener < 0)
+		b->listener = server_listen(b->options.socket, error);
+	return b->listener < 0 ? b->listener : 0;
+}
+
 static int start_server(struct broker *b, const struct config *config, struct sb_error *error)
 {
 	struct server_options limits = server_options(config);
-	_cleanup_close_ int listener = TAKE_FD(b->passed.control);
 
-	if (listener < 0)
-		listener = server_listen(b->options.socket, error);
-	if (listener < 0)
-		return listener;
 	b->loop = loop_new();
 	if (!b->loop)
 		return sb_fail(error, ENOMEM, "the event loop cannot be made");
-	b->server = server_new(b->loop, TAKE_FD(listener), &limits, handle, b);
+	b->server = server_new(b->loop, TAKE_FD(b->listener), &limits, handle, b);
 	if (!b->server)
 		return sb_fail(error, ENOMEM, "out of memory");
 	return add_events(b, error);
@@ -196,12 +202,16 @@ int broker_new(struct broker **ret, const struct options *options, struct config
 		return sb_fail(error, ENOMEM, "out of memory");
 	b->options = *options;
 	b->passed = LISTEN_FDS_NULL;
-	dataplane.rule_numbers = config->broker.rule_counters ? config->broker.max_rules : 0;
+	b->listener = -1;
+	/* Twice: while one rule set replaces another, both have their numbers. */
+	dataplane.rule_numbers = config->broker.rule_counters ? 2 * config->broker.max_rules : 0;
 	r = listen_fds_take(&b->passed, error);
 	if (r == 0)
 		r = host_open(&b->host, options->netns, unit_of_process, error);
 	if (r == 0)
 		r = state_open(options->state, &b->state, &saved, error);
+	if (r == 0)
+		r = take_listener(b, error);
 	if (r == 0)
 		r = dataplane_open(&b->dataplane, &dataplane, error);
 	if (r == 0)
@@ -237,6 +247,7 @@ void broker_free(struct broker *b)
 	dataplane_free(b->dataplane);
 	state_free(b->state);
 	host_free(b->host);
+	sb_close(b->listener);
 	listen_fds_clear(&b->passed);
 	free(b);
 }

@@ -66,6 +66,8 @@ int main(int argc, char **argv)
 	}
 	log_setup(options.log_level);
 	signal(SIGPIPE, SIG_IGN);
+	/* Until the loop takes it over: what is being read is as new as a reload would be. */
+	signal(SIGHUP, SIG_IGN);
 	umask(0077);
 	raise_fd_limit();
 	return run(&options);

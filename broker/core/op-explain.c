@@ -19,6 +19,7 @@ struct explanation {
 	const struct label *label;   /* of the winner */
 	const struct member *chosen; /* the socket of the verdict */
 	size_t living;               /* sockets that such a packet may meet */
+	size_t stepped_over;         /* living IPv4 sockets that did not take it */
 	bool reuseport;              /* one of them shares its port (SO_REUSEPORT) */
 	struct verdict verdict;
 	char reason[SB_ERROR_MESSAGE_MAX];
@@ -72,28 +73,36 @@ static int parse(const struct request *rq, struct explanation *x, struct sb_erro
 	return r < 0 ? r : parse_from(rq, x, error);
 }
 
-/* The sockets that the packet may meet, and the one with the verdict's cookie among them. */
+/* Counts the living sockets of group KIND, and looks for the one with the verdict's cookie. */
+static size_t look_at_group(struct core *c, struct explanation *x, unsigned kind)
+{
+	size_t living = 0;
+
+	for (size_t i = 0; i < x->label->n_members; i++) {
+		const struct member *m = &x->label->members[i];
+
+		if (!member_in_group(m, kind) || !member_alive(c, m))
+			continue;
+		living++;
+		x->reuseport |= m->reuseport;
+		if (x->verdict.kind == VERDICT_SOCKET && m->cookie == x->verdict.cookie)
+			x->chosen = m;
+	}
+	return living;
+}
+
+/* The sockets that the packet may meet, and the chosen one among them. IPv4 packets go on to the
+ * dual-stack sockets when no IPv4 socket takes them. */
 static void look_at_sockets(struct core *c, struct explanation *x)
 {
 	unsigned base = x->packet.protocol == IPPROTO_UDP ? SB_GROUP_UDP : 0;
 	bool v6 = x->packet.destination.family == AF_INET6;
-	unsigned kind = base + (v6 ? SB_GROUP_V6 : SB_GROUP_V4);
 
-	for (int pass = 0; pass < 2 && x->living == 0; pass++) {
-		for (size_t i = 0; i < x->label->n_members; i++) {
-			const struct member *m = &x->label->members[i];
-
-			if (!member_in_group(m, kind) || !member_alive(c, m))
-				continue;
-			x->living++;
-			x->reuseport |= m->reuseport;
-			if (x->verdict.kind == VERDICT_SOCKET && m->cookie == x->verdict.cookie)
-				x->chosen = m;
-		}
-		if (v6)
-			break;
-		kind = base + SB_GROUP_DUAL;
-	}
+	x->living = look_at_group(c, x, base + (v6 ? SB_GROUP_V6 : SB_GROUP_V4));
+	if (v6 || x->chosen || (x->living > 0 && x->verdict.kind != VERDICT_SOCKET))
+		return;
+	x->stepped_over = x->living;
+	x->living = look_at_group(c, x, base + SB_GROUP_DUAL);
 }
 
 static void judge_without_rule(struct explanation *x)
@@ -125,6 +134,12 @@ static void judge_socket(struct explanation *x)
 			 "the kernel chose the socket with cookie %" PRIu64
 			 ", which is none of label %s's",
 			 x->verdict.cookie, x->label->name);
+	else if (x->stepped_over > 0)
+		snprintf(x->reason, sizeof(x->reason),
+			 "the %zu IPv4 sockets of the rule's label take no packets now (shut down, "
+			 "or "
+			 "connected by their service); a dual-stack IPv6 one stands in",
+			 x->stepped_over);
 	else if (x->living > 1)
 		snprintf(x->reason, sizeof(x->reason),
 			 "the rule's label has %zu living sockets for it; the sender's address and "

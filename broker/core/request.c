@@ -18,17 +18,18 @@ static const struct request_row {
 	size_t fds_min, fds_max;
 	enum permission permission;
 	request_handler handler;
+	const char *keys; /* its fields beside REQUEST=; every other one is refused */
 } request_rows[] = {
-	{ "version", 0, 0, MAY_READ, op_version },
-	{ "status", 0, 0, MAY_READ, op_status },
-	{ "rules", 0, 0, MAY_READ, op_rules },
-	{ "explain", 0, 0, MAY_READ, op_explain },
-	{ "register", 1, SB_WIRE_FDS_MAX, MAY_REGISTER, op_register },
-	{ "unregister", 0, 0, MAY_REGISTER, op_unregister },
-	{ "bind", 0, 0, MAY_ADMIN, op_bind },
-	{ "unbind", 0, 0, MAY_ADMIN, op_unbind },
-	{ "apply", 1, 1, MAY_ADMIN, op_apply },
-	{ "unload", 0, 0, MAY_ADMIN, op_unload },
+	{ "version", 0, 0, MAY_READ, op_version, "" },
+	{ "status", 0, 0, MAY_READ, op_status, "LABEL" },
+	{ "rules", 0, 0, MAY_READ, op_rules, "LABEL FORMAT" },
+	{ "explain", 0, 0, MAY_READ, op_explain, "PROTOCOL ADDRESS PORT FROM_ADDRESS FROM_PORT" },
+	{ "register", 1, SB_WIRE_FDS_MAX, MAY_REGISTER, op_register, "LABEL COUNT MODE" },
+	{ "unregister", 0, 0, MAY_REGISTER, op_unregister, "LABEL PROTOCOL" },
+	{ "bind", 0, 0, MAY_ADMIN, op_bind, "LABEL PROTOCOL PREFIX PORTS MOVE" },
+	{ "unbind", 0, 0, MAY_ADMIN, op_unbind, "LABEL PROTOCOL PREFIX PORTS" },
+	{ "apply", 1, 1, MAY_ADMIN, op_apply, "DRY_RUN" },
+	{ "unload", 0, 0, MAY_ADMIN, op_unload, "" },
 };
 
 static const struct request_row *find_row(const char *name)
@@ -37,6 +38,28 @@ static const struct request_row *find_row(const char *name)
 		if (!strcmp(request_rows[i].name, name))
 			return &request_rows[i];
 	return NULL;
+}
+
+static bool in_list(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = list; (p = strstr(p, word)); p += n)
+		if ((p == list || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
+			return true;
+	return false;
+}
+
+/* A field that is not understood may be what makes the request harmless (DRY_RUN= with a typing
+ * error), so none is passed over. */
+static int check_keys(const struct request_row *row, const struct request *rq,
+		      struct sb_error *error)
+{
+	for (size_t i = 1; i < rq->message->n_fields; i++)
+		if (!in_list(row->keys, rq->message->fields[i].key))
+			return sb_fail(error, EINVAL, "%s has no field %s=", row->name,
+				       rq->message->fields[i].key);
+	return 0;
 }
 
 static int check_permission(const struct core *c, const struct request_row *row,
@@ -92,7 +115,8 @@ static int dispatch(struct core *c, struct request *rq, struct reply *reply, str
 		return sb_fail(error, ESHUTDOWN,
 			       "the dataplane was unloaded, the broker is ending");
 	if (!rq->message->short_form) {
-		if (rq->message->n_fields == 0 || strcmp(rq->message->fields[0].key, "REQUEST") != 0)
+		if (rq->message->n_fields == 0 ||
+		    strcmp(rq->message->fields[0].key, "REQUEST") != 0)
 			return sb_fail(error, EPROTO, "a request starts with REQUEST=");
 		r = request_need(rq, "REQUEST", &name, error);
 		if (r < 0)
@@ -102,6 +126,9 @@ static int dispatch(struct core *c, struct request *rq, struct reply *reply, str
 	if (!row)
 		return sb_fail(error, EPROTO, "this broker has no request \"%s\"", name);
 	r = check_permission(c, row, rq, error);
+	if (r < 0)
+		return r;
+	r = check_keys(row, rq, error);
 	if (r < 0)
 		return r;
 	r = check_fds(row, rq, error);

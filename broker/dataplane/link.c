@@ -288,6 +288,8 @@ int publish(void *self, const struct ruleset *rules, struct sb_error *error)
 	return 0;
 }
 
+/* The pins go first: as long as one of them cannot be removed nothing has happened to packets, and
+ * a second try goes on from there. Our fds keep link, program and maps alive meanwhile. */
 int unload(void *self, struct sb_error *error)
 {
 	struct dataplane *d = self;
@@ -295,20 +297,22 @@ int unload(void *self, struct sb_error *error)
 
 	if (d->unloaded)
 		return sb_fail(error, ESHUTDOWN, "the dataplane is unloaded");
-	r = d->link < 0 ? 0 : bpf_link_detach(d->link);
-	if (r < 0 && r != -ENOLINK)
-		return explain_refusal(error, -r, "detaching from the network namespace");
-	d->unloaded = true;
-	d->link = sb_close(d->link);
-	generation_close(&d->live);
-	maps_close(d);
 	r = pin_remove(d, PIN_LINK, error);
 	if (r == 0)
 		r = clear_generation(d, error);
 	for (enum map_id id = 0; id < MAP_COUNT && r == 0; id++)
 		r = pin_remove(d, map_name(id), error);
+	if (r < 0)
+		return r;
+	r = d->link < 0 ? 0 : bpf_link_detach(d->link);
+	/* Without its pin the link goes with its last fd all the same. */
+	if (r < 0 && r != -ENOLINK)
+		log_warning("detaching from the network namespace: %s", strerror(-r));
+	d->unloaded = true;
+	d->link = sb_close(d->link);
+	generation_close(&d->live);
+	maps_close(d);
 	/* The directory stays when others keep things in it. */
-	if (r == 0)
-		rmdir(d->directory);
-	return r;
+	rmdir(d->directory);
+	return 0;
 }

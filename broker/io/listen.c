@@ -48,7 +48,11 @@ int server_listen(const char *path, struct sb_error *error)
 	if (fd < 0)
 		return sb_fail(error, errno, "%s: %s", path, strerror(errno));
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return sb_fail(error, errno, "%s: %s", path, strerror(errno));
+		return sb_fail(error, errno,
+			       errno == ENOENT ? "%s: its directory is missing; make it, or name "
+						 "another place with --socket"
+					       : "%s: the socket cannot be made there",
+			       path);
 	if (chmod(path, 0666) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
 		return sb_fail(error, errno, "%s: %s", path, strerror(errno));
 	return TAKE_FD(fd);

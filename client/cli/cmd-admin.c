@@ -62,7 +62,8 @@ static bool confirmed(struct cli *cli)
 	char answer[128];
 	ssize_t n;
 
-	fputs("This takes the dataplane away: packets go their ordinary way again. Go on? [y/N] ",
+	fputs("This takes the dataplane away: packets go their ordinary way again, and runtime "
+	      "rules are forgotten. Go on? [y/N] ",
 	      cli->err);
 	fflush(cli->err);
 	do {

@@ -81,7 +81,14 @@ class Hits(BrokerTest):
         self.assertEqual(self.tcp_reaches('192.0.2.1', 80), 'a')
         self.assertIn('1 hit', self.broker.command('explain', 'tcp', '192.0.2.1', '80').stdout)
 
-    def test_more_than_can_be_counted(self):
+    def test_all_replaced(self):
+        """While one set replaces another both are counted."""
+        for second in range(3):
+            text = ''.join('tcp 10.0.%d.%d 1 web\n' % (second, i) for i in range(100))
+            self.assertEqual(self.broker.command('apply', '-', input=text).returncode, 0)
+        self.assertEqual(len(self.hits()), 100)
+
+    def test_too_many(self):
         self.steered()
         text = ''.join('tcp 10.0.0.%d 1 web\n' % i for i in range(101))
         answer = self.broker.command('apply', '-', input=text)

@@ -95,6 +95,9 @@ static void test_unknown_request(void **state)
 	check_refusal(w, ask(w, "LABEL=a\nREQUEST=status\n"), EPROTO, "starts with REQUEST=");
 	check_refusal(w, ask(w, "REQUEST=version\nREQUEST=status\n"), EINVAL,
 		      "REQUEST= comes twice");
+	check_refusal(w, ask(w, "REQUEST=version\nPORT=1\n"), EINVAL, "version has no field PORT=");
+	check_refusal(w, ask(w, "REQUEST=bind\nLABEL=a\nPORT=1\n"), EINVAL, "no field PORT=");
+	check_refusal(w, ask(w, "REQUEST=apply\nDRYRUN=yes\n"), EINVAL, "no field DRYRUN=");
 }
 
 static void test_fd_counts(void **state)
