@@ -17,7 +17,9 @@
 
 /* Set by the loader before loading, constants for the verifier. */
 const volatile __u64 rules_words = SB_RULES_FIRST_BLOCK; /* of the rules map's value */
-const volatile __u32 has_ifindex = 0;                    /* ctx->ingress_ifindex exists (5.17) */
+const volatile __u64 wide_word4 = 0; /* as wide_word in the header; 0 leaves nothing of it */
+const volatile __u64 wide_word6 = 0;
+const volatile __u32 has_ifindex = 0; /* ctx->ingress_ifindex exists (5.17) */
 /* RuleCounters=: hit_numbers counters in each of hit_rows rows (a power of two); 0: off, and then
  * nothing of it is left in the program. */
 const volatile __u64 hit_numbers = 0;

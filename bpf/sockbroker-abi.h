@@ -81,18 +81,23 @@ struct sb_group_counters {
 };
 
 /*
- * rules: one value of SB_RULES_BYTES(words) bytes: this header, two direct tables, then blocks.
- * An offset is counted in 64-bit words from the start of the value.
+ * rules: one value of SB_RULES_BYTES(words) bytes: this header, two direct tables, a wide table for
+ * each family that has many rules (IPv4 first), then blocks. An offset is counted in 64-bit words
+ * from the start of the value.
  *
  * A reference (__u32) names a block: 0 none; bit 31 set: an entry; otherwise a node; the other bits
  * are its offset. Changing one reference is one aligned store, and blocks that a reference reaches
  * are never written again: so a reader sees a change whole or not at all.
  *
  * Prefixes of 16 bits and more hang under direct[first 16 bits of the address]; shorter ones form a
- * trie of their own under short_root, consulted when nothing under direct matched.
+ * trie of their own under short_root, consulted when nothing under direct matched. A family with a
+ * wide table has those of 22 bits and more under wide[first 22 bits] instead, consulted first: that
+ * spares most walks among many rules two nodes. Whether there is one stays the same as long as the
+ * generation.
  *
  * node: a 64-way step of the trie at bit position POS (0, 6, 12 in the short trie; 16, 22, ... 124
- * below direct). INDEX is the six bits of the address from POS (bits past the end count as 0).
+ * below direct; 22, 28, ... below wide). INDEX is the six bits of the address from POS (bits past
+ * the end count as 0).
  *     word 0  children: bit i set: there is something longer below INDEX i
  *     word 1  internal: bit (1 << l) + (INDEX >> (6 - l)), l = 0..5: a prefix of length POS + l
  *             ends here (heap order, bit 0 unused)
@@ -119,6 +124,7 @@ struct sb_rules_header {
 	__u32 short_root[2]; /* [0] IPv4, [1] IPv6 */
 	__u32 n_rules;
 	__u64 generation;
+	__u32 wide_word[2]; /* [0] IPv4, [1] IPv6: offset of the wide table, 0: none */
 };
 
 #define SB_DIRECT_BITS 16
@@ -127,6 +133,13 @@ struct sb_rules_header {
 /* [0] IPv4, [1] IPv6; two references a word */
 #define SB_DIRECT_WORD(v6) (SB_RULES_HEADER_WORDS + ((v6) ? SB_DIRECT_SIZE / 2 : 0))
 #define SB_RULES_FIRST_BLOCK (SB_RULES_HEADER_WORDS + SB_DIRECT_SIZE)
+/* 22: from there on steps of six bits do not straddle the two words of an IPv6 address either. */
+#define SB_WIDE_BITS 22
+#define SB_WIDE_SIZE (1U << SB_WIDE_BITS)
+#define SB_WIDE_WORDS (SB_WIDE_SIZE / 2)
+/* A family gets a wide table when it has so many rules of SB_WIDE_BITS bits and more: then it takes
+ * at most 32 bytes a rule. */
+#define SB_WIDE_RULES (1U << 19)
 #define SB_RULES_BYTES(words) ((__u64)(words)*8)
 /* The map's value is this many words longer than the tables, so that the program may read a node
  * or the head of an entry with all of it after one comparison of its offset. */
@@ -155,7 +168,7 @@ struct sb_rules_header {
 #define SB_SEARCH_MAX 18    /* steps of the binary search over intervals */
 
 #ifndef __bpf__
-_Static_assert(sizeof(struct sb_rules_header) == 32, "layout");
+_Static_assert(sizeof(struct sb_rules_header) == 40, "layout");
 _Static_assert(sizeof(struct sb_rules_header) <= SB_RULES_HEADER_WORDS * 8, "layout");
 _Static_assert(sizeof(struct sb_group_counters) == 64, "layout");
 _Static_assert(SB_SLOT_LIST_MAX <= 1 << 24, "groups word");

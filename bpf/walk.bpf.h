@@ -203,30 +203,68 @@ __noinline __s64 sb_trie6(__u64 high, __u64 low, __u32 ref, __u32 key)
 	return label >= 0 ? label : sb_outward6(high, low, ref, key, SB_FOUND_LENGTH(found));
 }
 
-/* What did not come to an end at once: below DIRECT the prefixes outward of one with LENGTH bits
- * (0: none was found there), then the trie of those that are too short for the direct table. */
-__noinline __s64 sb_slow4(__u32 address, __u32 key, __u32 direct, __u32 length)
+static __always_inline __u32 sb_direct4(const __u64 *words, __u32 address)
 {
-	const struct sb_rules_header *header = (const void *)sb_rules();
+	return ((const __u32 *)(words + SB_DIRECT_WORD(0)))[address >> (32 - SB_DIRECT_BITS)];
+}
+
+static __always_inline __u32 sb_direct6(const __u64 *words, __u64 high)
+{
+	return ((const __u32 *)(words + SB_DIRECT_WORD(1)))[high >> (64 - SB_DIRECT_BITS)];
+}
+
+/* Where the longest prefixes hang: in the wide table, if there is one, else in the direct one. */
+static __always_inline __u32 sb_root4(const __u64 *words, __u32 address)
+{
+	if (!wide_word4)
+		return sb_direct4(words, address);
+	return ((const __u32 *)(words + wide_word4))[address >> (32 - SB_WIDE_BITS)];
+}
+
+static __always_inline __u32 sb_root6(const __u64 *words, __u64 high)
+{
+	if (!wide_word6)
+		return sb_direct6(words, high);
+	return ((const __u32 *)(words + wide_word6))[high >> (64 - SB_WIDE_BITS)];
+}
+
+/* What did not come to an end at once: below ROOT the prefixes outward of one with LENGTH bits (0:
+ * none was found there), then those that are too short for the wide table, if ROOT came from there,
+ * then the trie of those that are too short for the direct one. */
+__noinline __s64 sb_slow4(__u32 address, __u32 key, __u32 root, __u32 length)
+{
+	const __u64 *words = sb_rules();
+	const struct sb_rules_header *header = (const void *)words;
 	__s64 label = -1;
 	__u32 ref;
 
 	if (length)
-		label = sb_outward4(address, direct, key, length);
+		label = sb_outward4(address, root, key, length);
+	if (wide_word4 && label < 0) {
+		ref = sb_direct4(words, address);
+		if (ref)
+			label = sb_trie4(address, ref, key);
+	}
 	ref = header->short_root[0];
 	if (label < 0 && ref)
 		label = sb_trie4(address, ref, key);
 	return label;
 }
 
-__noinline __s64 sb_slow6(__u64 high, __u64 low, __u32 key, __u32 direct, __u32 length)
+__noinline __s64 sb_slow6(__u64 high, __u64 low, __u32 key, __u32 root, __u32 length)
 {
-	const struct sb_rules_header *header = (const void *)sb_rules();
+	const __u64 *words = sb_rules();
+	const struct sb_rules_header *header = (const void *)words;
 	__s64 label = -1;
 	__u32 ref;
 
 	if (length)
-		label = sb_outward6(high, low, direct, key, length);
+		label = sb_outward6(high, low, root, key, length);
+	if (wide_word6 && label < 0) {
+		ref = sb_direct6(words, high);
+		if (ref)
+			label = sb_trie6(high, low, ref, key);
+	}
 	ref = header->short_root[1];
 	if (label < 0 && ref)
 		label = sb_trie6(high, low, ref, key);
@@ -261,11 +299,10 @@ __noinline __s64 sb_match4(__u32 address, __u32 key)
 {
 	const __u64 *words = sb_rules();
 	const __u64 size = rules_words;
+	const __u32 ref = sb_root4(words, address);
 	__u64 found = 0;
 	__s64 label = -1;
-	__u32 ref;
 
-	ref = ((const __u32 *)(words + SB_DIRECT_WORD(0)))[address >> (32 - SB_DIRECT_BITS)];
 	if (ref)
 		found = sb_longest4(words, size, address, ref);
 	if (found)
@@ -277,11 +314,10 @@ __noinline __s64 sb_match6(__u64 high, __u64 low, __u32 key)
 {
 	const __u64 *words = sb_rules();
 	const __u64 size = rules_words;
+	const __u32 ref = sb_root6(words, high);
 	__u64 found = 0;
 	__s64 label = -1;
-	__u32 ref;
 
-	ref = ((const __u32 *)(words + SB_DIRECT_WORD(1)))[high >> (64 - SB_DIRECT_BITS)];
 	if (ref)
 		found = sb_longest6(words, size, high, low, ref);
 	if (found)

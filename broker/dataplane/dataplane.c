@@ -49,6 +49,7 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_options *optio
 	if (d->n_cpus <= 0)
 		return sb_fail(error, EIO, "the number of processors is unknown");
 
+	d->wide = options->wide;
 	r = open_netns(d, options->netns, error);
 	if (r == 0)
 		r = probe_kernel(d, error);

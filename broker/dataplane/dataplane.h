@@ -8,6 +8,7 @@
 #pragma once
 
 #include "broker/core/port.h"
+#include "broker/model/compile.h"
 
 struct dataplane;
 
@@ -15,6 +16,7 @@ struct dataplane_options {
 	const char *bpffs;     /* directory for the pins; made with mode 0700 if missing */
 	const char *netns;     /* path of the network namespace, NULL: the process's own */
 	uint32_t rule_numbers; /* count the hits of so many rules; 0: of none */
+	enum tables_wide wide; /* 0, but for tests */
 };
 
 /* 0 with *RET, or a negative errno with a sentence that says what is missing (privilege, bpffs, a

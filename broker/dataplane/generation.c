@@ -69,7 +69,7 @@ static int make_map(struct generation *g, size_t used, size_t n_rules, struct sb
 
 static int make_tables(struct generation *g, const struct ruleset *rules, struct sb_error *error)
 {
-	size_t used = g->tables.numbers ? compile_size_numbered(rules) : compile_size(rules);
+	size_t used = compile_size_for(rules, &g->tables);
 	size_t n = ruleset_count(rules);
 	struct tables *t = &g->tables;
 	void *words;
@@ -143,6 +143,8 @@ static int load_skeleton(struct dataplane *d, struct generation *g, struct sockb
 	int r = reuse_maps(d, g, skeleton);
 
 	skeleton->rodata->rules_words = g->tables.capacity;
+	skeleton->rodata->wide_word4 = g->tables.wide_word[0];
+	skeleton->rodata->wide_word6 = g->tables.wide_word[1];
 	skeleton->rodata->has_ifindex = d->has_ifindex;
 	skeleton->rodata->hit_numbers = d->hits.numbers;
 	skeleton->rodata->hit_rows = d->hits.rows;
@@ -190,6 +192,7 @@ int generation_build(struct dataplane *d, const struct ruleset *rules, uint64_t 
 
 	g.number = number;
 	g.tables.numbers = d->hits.numbers > 0;
+	g.tables.wide = d->wide;
 	r = make_tables(&g, rules, error);
 	if (r == 0)
 		r = load_program(d, &g, error);

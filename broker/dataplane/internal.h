@@ -13,7 +13,6 @@
 #include <limits.h>
 
 #include "broker/dataplane/dataplane.h"
-#include "broker/model/compile.h"
 
 /* Names in the pin directory. *_NEW are there only while a generation is being switched in. */
 #define PIN_LINK "link"
@@ -54,6 +53,7 @@ struct dataplane {
 	bool has_ifindex; /* the kernel's ctx->ingress_ifindex */
 	bool took_over;
 	bool unloaded;
+	enum tables_wide wide;
 	int maps[MAP_COUNT];
 	void *memory[MAP_COUNT]; /* of mappable ones, else NULL */
 	int n_cpus;

@@ -27,17 +27,27 @@ static int waiting_add(struct waiting *w, const struct trie_prefix *p)
 	return 0;
 }
 
+/* What leads to a root. */
+enum tier {
+	TIER_WIDE,
+	TIER_DIRECT,
+	TIER_SHORT,
+	TIER_COUNT,
+};
+
+static const unsigned tier_bits[] = { SB_WIDE_BITS, SB_DIRECT_BITS, 0 };
+
 /* One pass over the rules of all families. */
 struct pass {
 	struct blocks blocks;
 	const struct ruleset *set;
 	bool v6;
-	struct waiting shorts; /* of one family */
-	struct waiting longs;  /* of one slot of the direct table */
+	struct waiting waiting[TIER_COUNT]; /* of one slot of that table; short: of a family */
 };
 
-static int build_root(struct pass *pass, struct waiting *w)
+static int build_root(struct pass *pass, enum tier tier)
 {
+	struct waiting *w = &pass->waiting[tier];
 	uint32_t ref;
 	size_t slot;
 	int r;
@@ -47,7 +57,7 @@ static int build_root(struct pass *pass, struct waiting *w)
 	r = trie_build(&pass->blocks, pass->set, pass->v6, w->items, w->count, &ref);
 	if (r < 0)
 		return r;
-	slot = tables_root_slot(w->items[0].key, pass->v6, w->items[0].length);
+	slot = tables_root_slot(&pass->blocks.tables, w->items[0].key, pass->v6, tier_bits[tier]);
 	blocks_store(&pass->blocks, slot, ref);
 	w->count = 0;
 	return 0;
@@ -55,9 +65,21 @@ static int build_root(struct pass *pass, struct waiting *w)
 
 static int end_family(struct pass *pass)
 {
-	int r = build_root(pass, &pass->longs);
+	int r = 0;
 
-	return r < 0 ? r : build_root(pass, &pass->shorts);
+	for (enum tier tier = 0; tier < TIER_COUNT && r == 0; tier++)
+		r = build_root(pass, tier);
+	return r;
+}
+
+static enum tier tier_of(const struct pass *pass, const struct trie_prefix *p)
+{
+	unsigned bits = tables_root_bits(&pass->blocks.tables, pass->v6, p->length);
+	enum tier tier = TIER_WIDE;
+
+	while (tier_bits[tier] != bits)
+		tier++;
+	return tier;
 }
 
 /* A prefix that comes up in trie order. */
@@ -69,19 +91,20 @@ static int pass_prefix(struct pass *pass, const struct rule *r, const struct rul
 		.index = (uint16_t)(behind->index - 1),
 		.length = r->prefix_length,
 	};
-	const struct waiting *longs = &pass->longs;
 	bool v6 = r->family == AF_INET6;
+	const struct waiting *w;
+	enum tier tier;
 	int res = 0;
 
 	if (v6 != pass->v6) {
 		res = end_family(pass);
 		pass->v6 = v6;
 	}
-	if (res == 0 && p.length < SB_DIRECT_BITS)
-		return waiting_add(&pass->shorts, &p);
-	if (res == 0 && longs->count > 0 && key_common(longs->items[0].key, p.key) < SB_DIRECT_BITS)
-		res = build_root(pass, &pass->longs);
-	return res < 0 ? res : waiting_add(&pass->longs, &p);
+	tier = tier_of(pass, &p);
+	w = &pass->waiting[tier];
+	if (res == 0 && w->count > 0 && key_common(w->items[0].key, p.key) < tier_bits[tier])
+		res = build_root(pass, tier);
+	return res < 0 ? res : waiting_add(&pass->waiting[tier], &p);
 }
 
 static int run_pass(struct pass *pass)
@@ -90,7 +113,7 @@ static int run_pass(struct pass *pass)
 	struct ruleset_cursor c;
 	int res;
 
-	pass->blocks.tables.used = SB_RULES_FIRST_BLOCK;
+	pass->blocks.tables.used = tables_first_block(&pass->blocks.tables);
 	for (ruleset_begin(pass->set, &c); (r = ruleset_next(&c)); before = r) {
 		if (before && rule_compare_prefix(before, r) == 0)
 			continue;
@@ -108,27 +131,43 @@ static int compile_or_measure(const struct ruleset *s, const struct tables *t, s
 
 	*used = pass.blocks.tables.used;
 	blocks_end(&pass.blocks);
-	free(pass.shorts.items);
-	free(pass.longs.items);
+	for (enum tier tier = 0; tier < TIER_COUNT; tier++)
+		free(pass.waiting[tier].items);
 	return r;
 }
 
-static size_t measure(const struct ruleset *s, bool numbers)
+/* Which families get a wide table, and where. */
+static void place_wide_tables(struct tables *t, const struct ruleset *s)
 {
-	struct tables t = { .capacity = SB_REF_ENTRY, .numbers = numbers };
+	static const int families[] = { AF_INET, AF_INET6 };
+	size_t word = SB_RULES_FIRST_BLOCK;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		t->wide_word[v6] = 0;
+		if (t->wide == WIDE_WHEN_MANY &&
+		    ruleset_count_long(s, families[v6], SB_WIDE_BITS) < SB_WIDE_RULES)
+			continue;
+		t->wide_word[v6] = (uint32_t)word;
+		word += SB_WIDE_WORDS;
+	}
+}
+
+size_t compile_size_for(const struct ruleset *s, const struct tables *t)
+{
+	struct tables measured = {
+		.capacity = SB_REF_ENTRY,
+		.numbers = t->numbers,
+		.wide = t->wide,
+	};
 	size_t used;
 
-	return compile_or_measure(s, &t, &used) < 0 ? SIZE_MAX : used;
+	place_wide_tables(&measured, s);
+	return compile_or_measure(s, &measured, &used) < 0 ? SIZE_MAX : used;
 }
 
 size_t compile_size(const struct ruleset *s)
 {
-	return measure(s, false);
-}
-
-size_t compile_size_numbered(const struct ruleset *s)
-{
-	return measure(s, true);
+	return compile_size_for(s, &(struct tables){});
 }
 
 int compile(const struct ruleset *s, struct tables *t)
@@ -137,7 +176,8 @@ int compile(const struct ruleset *s, struct tables *t)
 	size_t used;
 	int r;
 
-	if (t->capacity < SB_RULES_FIRST_BLOCK)
+	place_wide_tables(t, s);
+	if (t->capacity < tables_first_block(t))
 		return -ENOSPC;
 	r = compile_or_measure(s, t, &used);
 	if (r < 0)
@@ -148,6 +188,7 @@ int compile(const struct ruleset *s, struct tables *t)
 	h.words = (uint32_t)t->capacity;
 	h.words_used = (uint32_t)used;
 	h.n_rules = (uint32_t)ruleset_count(s);
+	memcpy(h.wide_word, t->wide_word, sizeof(h.wide_word));
 	memcpy(t->words, &h, sizeof(h));
 	return 0;
 }

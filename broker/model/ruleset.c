@@ -33,6 +33,15 @@ size_t ruleset_count(const struct ruleset *s)
 	return s->count;
 }
 
+size_t ruleset_count_long(const struct ruleset *s, int family, unsigned length)
+{
+	size_t n = 0;
+
+	while (length < PREFIX_LENGTHS)
+		n += s->lengths[family == AF_INET6][length++];
+	return n;
+}
+
 /* The chunk that R belongs into: the last one that does not begin after R, or the first. */
 static size_t find_chunk(const struct ruleset *s, const struct rule *r)
 {

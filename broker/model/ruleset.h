@@ -18,6 +18,8 @@ void ruleset_free(struct ruleset *s);
 SB_DEFINE_CLEANUP(struct ruleset, ruleset_free)
 
 size_t ruleset_count(const struct ruleset *s);
+/* Those of a family whose prefixes have LENGTH bits and more. */
+size_t ruleset_count_long(const struct ruleset *s, int family, unsigned length);
 
 /* 0; -EEXIST with *CONFLICT the rule in the way (possibly the same rule); -ENOMEM. */
 int ruleset_add(struct ruleset *s, const struct rule *r, struct rule *conflict);

@@ -88,13 +88,30 @@ static inline struct sb_rules_header tables_header(const struct tables *t)
 	return h;
 }
 
-/* Places of references are counted in references from the start. Where the trie that holds a prefix
- * of LENGTH bits and more hangs: */
-static inline size_t tables_root_slot(struct key k, bool v6, unsigned length)
+/* Where tables end and blocks begin. */
+static inline size_t tables_first_block(const struct tables *t)
 {
-	if (length < SB_DIRECT_BITS)
-		return offsetof(struct sb_rules_header, short_root) / sizeof(uint32_t) + v6;
-	return (size_t)SB_DIRECT_WORD(v6) * 2 + (k.hi >> (64 - SB_DIRECT_BITS));
+	return SB_RULES_FIRST_BLOCK +
+	       ((size_t) !!t->wide_word[0] + !!t->wide_word[1]) * SB_WIDE_WORDS;
+}
+
+/* How many bits lead to the trie of a prefix of LENGTH bits: those of a table, or none. */
+static inline unsigned tables_root_bits(const struct tables *t, bool v6, unsigned length)
+{
+	if (t->wide_word[v6] && length >= SB_WIDE_BITS)
+		return SB_WIDE_BITS;
+	return length >= SB_DIRECT_BITS ? SB_DIRECT_BITS : 0;
+}
+
+/* Places of references are counted in references from the start. Where the trie hangs to which BITS
+ * bits of K lead: */
+static inline size_t tables_root_slot(const struct tables *t, struct key k, bool v6, unsigned bits)
+{
+	if (bits == SB_WIDE_BITS)
+		return (size_t)t->wide_word[v6] * 2 + (k.hi >> (64 - SB_WIDE_BITS));
+	if (bits == SB_DIRECT_BITS)
+		return (size_t)SB_DIRECT_WORD(v6) * 2 + (k.hi >> (64 - SB_DIRECT_BITS));
+	return offsetof(struct sb_rules_header, short_root) / sizeof(uint32_t) + v6;
 }
 
 /* A node or entry without its references or intervals. */
@@ -141,7 +158,7 @@ static inline bool node_read(const struct tables *t, bool v6, uint32_t ref, stru
 	size_t offset = SB_REF_OFFSET(ref);
 	const uint64_t *w = t->words + offset;
 
-	if (ref & SB_REF_ENTRY || offset < SB_RULES_FIRST_BLOCK ||
+	if (ref & SB_REF_ENTRY || offset < tables_first_block(t) ||
 	    offset + node_words(v6) > t->capacity)
 		return false;
 	ret->children = w[0];
@@ -170,7 +187,7 @@ static inline bool entry_read(const struct tables *t, bool v6, uint32_t ref, str
 	const uint64_t *w = t->words + offset;
 	uint64_t length;
 
-	if (!(ref & SB_REF_ENTRY) || offset < SB_RULES_FIRST_BLOCK ||
+	if (!(ref & SB_REF_ENTRY) || offset < tables_first_block(t) ||
 	    offset + entry_words(v6) > t->capacity)
 		return false;
 	room = t->capacity - offset - entry_words(v6);

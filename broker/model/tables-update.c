@@ -158,7 +158,9 @@ static int update_entry(struct update *u, size_t slot, const struct node *parent
 
 static int update_trie(struct update *u)
 {
-	size_t slot = tables_root_slot(u->key, u->v6, u->length), parent_slot = 0;
+	const struct tables *t = &u->blocks.tables;
+	const unsigned bits = tables_root_bits(t, u->v6, u->length);
+	size_t slot = tables_root_slot(t, u->key, u->v6, bits), parent_slot = 0;
 	struct node nodes[2], *n = &nodes[0], *parent = NULL;
 	struct place p = {};
 
@@ -169,7 +171,7 @@ static int update_trie(struct update *u)
 			return u->entry ? publish_later(u, slot, u->entry) : 0;
 		if (ref & SB_REF_ENTRY)
 			return update_entry(u, slot, parent, parent_slot, p);
-		if (!node_read(&u->blocks.tables, u->v6, ref, n))
+		if (!node_read(t, u->v6, ref, n))
 			return -EIO;
 		if (u->length < n->pos || key_common(u->key, n->key) < n->pos)
 			return u->entry ? join(u, slot, ref, n->key, n->pos) : 0;
@@ -230,7 +232,7 @@ int tables_update_prefix(struct tables *t, const struct ruleset *s, const struct
 	};
 	int r;
 
-	if (t->capacity < SB_RULES_FIRST_BLOCK)
+	if (t->capacity < tables_first_block(t))
 		return -ENOSPC;
 	r = build_entry(&u, s, prefix);
 	if (r == 0)

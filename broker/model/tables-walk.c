@@ -98,12 +98,15 @@ int64_t tables_match(const struct tables *t, const struct packet *p)
 		.key = key_of(p->destination.bytes, p->destination.family),
 		.v6 = v6,
 	};
-	int64_t label;
+	int64_t label = NO_LABEL;
 
-	if (t->capacity < SB_RULES_FIRST_BLOCK)
+	if (t->capacity < tables_first_block(t))
 		return NO_LABEL;
-	label = match_trie(&w, tables_root_slot(w.key, v6, SB_DIRECT_BITS));
+	if (t->wide_word[v6])
+		label = match_trie(&w, tables_root_slot(t, w.key, v6, SB_WIDE_BITS));
 	if (label == NO_LABEL)
-		label = match_trie(&w, tables_root_slot(w.key, v6, 0));
+		label = match_trie(&w, tables_root_slot(t, w.key, v6, SB_DIRECT_BITS));
+	if (label == NO_LABEL)
+		label = match_trie(&w, tables_root_slot(t, w.key, v6, 0));
 	return label;
 }

@@ -126,13 +126,15 @@ static void load_walk(struct programs *p, struct host *h)
 	s->rodata->hit_numbers = h->rule_numbers;
 	s->rodata->hit_rows = hit_rows(p->live, h->rule_numbers);
 	s->rodata->rules_words = info.value_size / 8 - SB_RULES_MARGIN;
+	header = map_memory(rules, 4096);
+	p->words_used = header->words_used;
+	s->rodata->wide_word4 = header->wide_word[0];
+	s->rodata->wide_word6 = header->wide_word[1];
+	munmap(header, 4096);
 	capabilities(!h->few_capabilities);
 	must(walk_bench__load(s), "loading the walk");
 	capabilities(true);
 	p->rules_bytes = info.value_size;
-	header = map_memory(rules, 4096);
-	p->words_used = header->words_used;
-	munmap(header, 4096);
 	p->hot[WHOLE] = bpf_program__fd(s->progs.sockbroker);
 	p->hot[LOOKUP] = bpf_program__fd(s->progs.lookup_hot);
 	p->cold[LOOKUP] = bpf_program__fd(s->progs.lookup_cold);

@@ -67,7 +67,12 @@ int scratch_stop(void **state)
 
 struct dataplane *scratch_open(const struct scratch *s)
 {
-	struct dataplane_options options = { .bpffs = s->pins };
+	return scratch_open_as(s, WIDE_WHEN_MANY);
+}
+
+struct dataplane *scratch_open_as(const struct scratch *s, enum tables_wide wide)
+{
+	struct dataplane_options options = { .bpffs = s->pins, .wide = wide };
 	struct sb_error error = {};
 	struct dataplane *d = NULL;
 

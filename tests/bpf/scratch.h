@@ -24,6 +24,8 @@ void scratch_new_netns(void);
 
 /* A dataplane over the pins, or fails the test with the reason. */
 struct dataplane *scratch_open(const struct scratch *s);
+/* The same with wide tables or not. */
+struct dataplane *scratch_open_as(const struct scratch *s, enum tables_wide wide);
 
 /* Sockets of "tcp" listeners or bound "udp"; PORT 0: any. Fail the test. */
 int socket_open(const char *kind, const char *address, unsigned port);

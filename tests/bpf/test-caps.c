@@ -61,9 +61,9 @@ static void run_as_nobody(const struct scratch *s, uint64_t capabilities,
 	assert_int_equal(rmdir(s->pins), 0);
 }
 
-static void everything(const struct scratch *s)
+static void everything_as(const struct scratch *s, enum tables_wide wide)
 {
-	struct dataplane *d = scratch_open(s);
+	struct dataplane *d = scratch_open_as(s, wide);
 	struct dataplane_port p = dataplane_port(d);
 	struct ruleset *rules = rules_from("tcp 127.1.0.0/16 any", LABEL);
 	struct rule more = rule_from("tcp 127.3.0.0/16 80", LABEL), conflict;
@@ -94,7 +94,7 @@ static void everything(const struct scratch *s)
 	assert_true(list[0].ours);
 
 	dataplane_free(d);
-	d = scratch_open(s);
+	d = scratch_open_as(s, wide);
 	p = dataplane_port(d);
 	assert_true(reaches(fd, "127.1.2.3", 4711));
 	assert_int_equal(p.publish(p.self, rules, &error), 0);
@@ -104,6 +104,16 @@ static void everything(const struct scratch *s)
 	assert_int_equal(mkdir(s->pins, 0700), -1);
 	assert_int_equal(errno, EEXIST);
 	ruleset_free(rules);
+}
+
+static void everything(const struct scratch *s)
+{
+	everything_as(s, WIDE_WHEN_MANY);
+}
+
+static void everything_wide(const struct scratch *s)
+{
+	everything_as(s, WIDE_ALWAYS);
 }
 
 static void refused(const struct scratch *s, const char *words)
@@ -135,6 +145,7 @@ static void no_net_admin(const struct scratch *s)
 static void test_enough(void **state)
 {
 	run_as_nobody(*state, BIT(CAP_BPF) | BIT(CAP_NET_ADMIN), everything);
+	run_as_nobody(*state, BIT(CAP_BPF) | BIT(CAP_NET_ADMIN), everything_wide);
 }
 
 static void test_less(void **state)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The same rules and packets given to a matcher that looks at every rule and to the program in the
- * kernel: they agree on every packet, for published and for edited tables. And tables full of
- * nonsense do no harm.
+ * kernel: they agree on every packet, for published and for edited tables, with wide tables and
+ * without. And tables full of nonsense do no harm.
  */
 #include <bpf/bpf.h>
 #include <fcntl.h>
@@ -29,6 +29,7 @@ struct walk {
 	struct dataplane *dataplane;
 	struct dataplane_port port;
 	struct random random;
+	enum tables_wide wide;
 	uint64_t cookies[2][SOCKETS]; /* by UDP or not */
 	struct rule rules[RULES_MAX];
 	unsigned n_rules;
@@ -63,17 +64,28 @@ static void fill_labels(struct walk *w)
 	}
 }
 
-static int start(void **state)
+static int start_as(void **state, enum tables_wide wide)
 {
 	struct walk *w = calloc(1, sizeof(*w));
 	int r = scratch_start(state);
 
 	w->scratch = *state;
-	w->dataplane = scratch_open(w->scratch);
+	w->wide = wide;
+	w->dataplane = scratch_open_as(w->scratch, wide);
 	w->port = dataplane_port(w->dataplane);
 	fill_labels(w);
 	*state = w;
 	return r;
+}
+
+static int start(void **state)
+{
+	return start_as(state, WIDE_WHEN_MANY);
+}
+
+static int start_wide(void **state)
+{
+	return start_as(state, WIDE_ALWAYS);
 }
 
 static int stop(void **state)
@@ -251,12 +263,18 @@ static uint64_t nonsense(struct random *r, size_t words)
 	}
 }
 
+/* The word behind all tables that an address leads into. */
+static size_t first_block(const struct walk *w)
+{
+	return SB_RULES_FIRST_BLOCK + (w->wide == WIDE_ALWAYS ? 2 * SB_WIDE_WORDS : 0);
+}
+
 /* Whatever stands in the rules map: every packet gets some verdict, and the machine lives. */
 static void test_nonsense(void **state)
 {
 	struct walk *w = *state;
 	char path[128];
-	size_t words = SB_RULES_FIRST_BLOCK + 8192;
+	const size_t first = first_block(w), words = first + 8192;
 	struct ruleset *s = ruleset_new();
 	uint64_t *map;
 	int fd;
@@ -272,9 +290,9 @@ static void test_nonsense(void **state)
 		for (size_t i = 1; i < words; i++) {
 			uint64_t x = nonsense(&w->random, words);
 
-			/* The direct tables should lead somewhere. */
-			if (i < SB_RULES_FIRST_BLOCK)
-				x = (SB_RULES_FIRST_BLOCK + x % 8192) * 0x100000001ULL;
+			/* The tables should lead somewhere. */
+			if (i < first)
+				x = (first + x % 8192) * 0x100000001ULL;
 			map[i] = x;
 		}
 		for (unsigned i = 0; i < 5000; i++) {
@@ -293,8 +311,8 @@ static void test_nonsense(void **state)
 /* A node that is its own child, with no end of prefixes. */
 static void test_circle(void **state)
 {
-	const uint64_t node = SB_RULES_FIRST_BLOCK;
 	struct walk *w = *state;
+	const uint64_t node = first_block(w);
 	struct ruleset *s = ruleset_new();
 	struct packet p = packet_of(IPPROTO_TCP, "2001:db8::1", 80);
 	struct verdict v;
@@ -307,8 +325,8 @@ static void test_circle(void **state)
 	fd = bpf_obj_get(path);
 	map = mmap(NULL, (node + 512) * 8, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(map, MAP_FAILED);
-	for (size_t i = 0; i < SB_DIRECT_SIZE; i++)
-		map[SB_RULES_HEADER_WORDS + i] = node | node << 32;
+	for (size_t i = SB_RULES_HEADER_WORDS; i < node; i++)
+		map[i] = node | node << 32;
 	map[node] = map[node + 1] = ~0ULL;
 	for (size_t i = 5; i < 512; i++)
 		map[node + i] = node | node << 32;
@@ -329,6 +347,9 @@ int main(void)
 		cmocka_unit_test(test_circle),
 	};
 
+	int failed;
+
 	scratch_needs_root();
-	return cmocka_run_group_tests(tests, start, stop);
+	failed = cmocka_run_group_tests(tests, start, stop);
+	return failed + cmocka_run_group_tests_name("with wide tables", tests, start_wide, stop);
 }

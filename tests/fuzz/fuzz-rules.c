@@ -16,16 +16,19 @@ struct run {
 	struct tables tables;
 	size_t spare;
 	bool numbers;
+	enum tables_wide wide;
 	struct rule rules[RULES_MAX]; /* that are or were there */
 	unsigned n_rules;
 };
 
 static struct tables compiled(const struct run *run, size_t spare)
 {
-	size_t size = run->numbers ? compile_size_numbered(run->set) : compile_size(run->set);
+	const struct tables how = { .numbers = run->numbers, .wide = run->wide };
+	size_t size = compile_size_for(run->set, &how);
 	struct tables t = tables_new(size + spare);
 
-	t.numbers = run->numbers;
+	t.numbers = how.numbers;
+	t.wide = how.wide;
 	require(compile(run->set, &t) == 0);
 	require(t.used == size);
 	return t;
@@ -177,7 +180,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned flags = take_8(&b);
 	struct run run = { .set = ruleset_new(),
 			   .numbers = flags & 1,
-			   .spare = (flags & 0xfcU) * 4 };
+			   .wide = flags & 0x80 ? WIDE_ALWAYS : WIDE_WHEN_MANY,
+			   .spare = (flags & 0x7cU) * 8 };
 	struct tables fresh;
 
 	require(run.set);

@@ -10,13 +10,16 @@
 
 #define RULES_MAX 16
 
-static struct ruleset *take_set(struct bytes *b, struct rule *rules, unsigned *n)
+static struct ruleset *take_set(struct bytes *b, struct rule *rules, unsigned *n,
+				enum tables_wide *wide)
 {
 	struct ruleset *set = ruleset_new();
+	unsigned head = take_8(b);
 	struct rule conflict;
 
 	require(set);
-	*n = take_8(b) % (RULES_MAX + 1);
+	*wide = head & 0x80 ? WIDE_ALWAYS : WIDE_WHEN_MANY;
+	*n = head % 0x80 % (RULES_MAX + 1);
 	for (unsigned i = 0; i < *n; i++) {
 		rules[i] = take_rule(b);
 		ruleset_add(set, &rules[i], &conflict);
@@ -25,17 +28,18 @@ static struct ruleset *take_set(struct bytes *b, struct rule *rules, unsigned *n
 }
 
 /* As compiled, but in memory that ends elsewhere: behind it reading crashes. */
-static struct tables take_tables(struct bytes *b, const struct ruleset *set)
+static struct tables take_tables(struct bytes *b, const struct ruleset *set, enum tables_wide wide)
 {
-	struct tables whole = tables_compiled(set, 64), t;
-	size_t end = take_16(b);
+	struct tables whole = tables_compiled_as(set, 64, wide), t;
+	size_t first = tables_first_block(&whole), end = take_16(b);
 
 	if (end == 0)
 		return whole;
-	t = tables_new(end & 0x8000 ? end & 0x7fff : SB_RULES_FIRST_BLOCK + end % (64 + 64));
+	t = tables_new(end & 0x8000 ? end & 0x7fff : first + end % (64 + 64));
 	memcpy(t.words, whole.words,
 	       8 * (t.capacity < whole.capacity ? t.capacity : whole.capacity));
 	t.used = whole.used;
+	memcpy(t.wide_word, whole.wide_word, sizeof(t.wide_word));
 	tables_free(&whole);
 	return t;
 }
@@ -44,28 +48,31 @@ static struct tables take_tables(struct bytes *b, const struct ruleset *set)
 static size_t take_slot(struct bytes *b, unsigned kind, const struct tables *t,
 			const struct rule *r)
 {
-	bool v6 = r->family == AF_INET6;
+	const struct key key = key_of(r->address, r->family);
+	const bool v6 = r->family == AF_INET6;
 	size_t slot;
 
 	switch (kind & 3) {
 	case 0:
-		return tables_root_slot(key_of(r->address, r->family), v6, r->prefix_length);
+		return tables_root_slot(t, key, v6, tables_root_bits(t, v6, r->prefix_length));
 	case 1:
 		slot = take_32(b);
 		break;
 	default:
-		slot = SB_RULES_FIRST_BLOCK * 2 + take_8(b);
+		slot = tables_first_block(t) * 2 + take_8(b);
 	}
 	return slot;
 }
 
-static uint32_t take_value(struct bytes *b, unsigned kind)
+static uint32_t take_value(struct bytes *b, unsigned kind, const struct tables *t)
 {
+	const uint32_t first = (uint32_t)tables_first_block(t);
+
 	switch (kind >> 2 & 3) {
 	case 0: /* a node */
-		return SB_RULES_FIRST_BLOCK + take_8(b);
+		return first + take_8(b);
 	case 1:
-		return SB_REF_ENTRY | (SB_RULES_FIRST_BLOCK + take_8(b));
+		return SB_REF_ENTRY | (first + take_8(b));
 	case 2:
 		return take_8(b);
 	default:
@@ -81,7 +88,7 @@ static void overwrite(struct bytes *b, struct tables *t, const struct rule *rule
 		unsigned kind = take_8(b);
 		size_t slot = take_slot(b, kind, t, n ? &rules[(kind >> 4) % n] : &none);
 
-		tables_refs(t)[slot % (t->capacity * 2)] = take_value(b, kind);
+		tables_refs(t)[slot % (t->capacity * 2)] = take_value(b, kind, t);
 	}
 }
 
@@ -112,9 +119,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes b = { data, size };
 	struct rule rules[RULES_MAX], r;
+	enum tables_wide wide;
 	unsigned n;
-	struct ruleset *set = take_set(&b, rules, &n);
-	struct tables t = take_tables(&b, set);
+	struct ruleset *set = take_set(&b, rules, &n, &wide);
+	struct tables t = take_tables(&b, set, wide);
 	struct packet p;
 
 	overwrite(&b, &t, rules, n);

@@ -42,8 +42,15 @@ void tables_free(struct tables *t)
 
 struct tables tables_compiled(const struct ruleset *s, size_t spare)
 {
-	struct tables t = tables_new(compile_size(s) + spare);
+	return tables_compiled_as(s, spare, WIDE_WHEN_MANY);
+}
 
+struct tables tables_compiled_as(const struct ruleset *s, size_t spare, enum tables_wide wide)
+{
+	const struct tables how = { .wide = wide };
+	struct tables t = tables_new(compile_size_for(s, &how) + spare);
+
+	t.wide = wide;
 	if (compile(s, &t) < 0)
 		abort();
 	return t;
@@ -74,19 +81,27 @@ static bool same_below(const struct tables *a, size_t slot_a, const struct table
 	return true;
 }
 
+/* All roots to which BITS bits lead. */
+static bool same_roots(const struct tables *a, const struct tables *b, bool v6, unsigned bits)
+{
+	size_t slot_a = tables_root_slot(a, (struct key){}, v6, bits);
+	size_t slot_b = tables_root_slot(b, (struct key){}, v6, bits);
+
+	for (size_t i = 0; i < (size_t)1 << bits; i++) {
+		if ((tables_refs(a)[slot_a + i] || tables_refs(b)[slot_b + i]) &&
+		    !same_below(a, slot_a + i, b, slot_b + i, v6))
+			return false;
+	}
+	return true;
+}
+
 bool tables_same(const struct tables *a, const struct tables *b)
 {
 	for (int v6 = 0; v6 < 2; v6++) {
-		size_t root = tables_root_slot((struct key){}, v6, 0);
-		size_t direct = tables_root_slot((struct key){}, v6, SB_DIRECT_BITS);
-
-		if (!same_below(a, root, b, root, v6))
+		if (a->wide_word[v6] != b->wide_word[v6] || !same_roots(a, b, v6, 0) ||
+		    !same_roots(a, b, v6, SB_DIRECT_BITS) ||
+		    (a->wide_word[v6] && !same_roots(a, b, v6, SB_WIDE_BITS)))
 			return false;
-		for (size_t i = 0; i < SB_DIRECT_SIZE; i++) {
-			if ((tables_refs(a)[direct + i] || tables_refs(b)[direct + i]) &&
-			    !same_below(a, direct + i, b, direct + i, v6))
-				return false;
-		}
 	}
 	return tables_header(a).n_rules == tables_header(b).n_rules;
 }

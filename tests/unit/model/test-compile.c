@@ -199,7 +199,7 @@ static void test_numbers(void **state)
 	s = set_of(rules, 3);
 	plain = tables_compiled(s, 0);
 	assert_int_equal(plain.used, FIRST + 2 + 2); /* one label: one interval a protocol */
-	t = tables_new(compile_size_numbered(s));
+	t = tables_new(compile_size_for(s, &(struct tables){ .numbers = true }));
 	t.numbers = true;
 	assert_int_equal(compile(s, &t), 0);
 	assert_int_equal(t.used, t.capacity);
@@ -212,23 +212,31 @@ static void test_numbers(void **state)
 	ruleset_free(s);
 }
 
+static enum tables_wide wide_of(void **state)
+{
+	return *(enum tables_wide *)*state;
+}
+
 static void test_size_is_exact(void **state)
 {
+	const struct tables how = { .wide = wide_of(state) };
 	struct random random = random_start("size");
 	struct rule *rules = calloc(3000, sizeof(*rules));
 
 	for (unsigned i = 0; i < n_shapes; i++) {
 		unsigned n;
 		struct ruleset *s = shape_set(&shapes[i], &random, 3000, rules, &n);
-		size_t size = compile_size(s);
+		size_t size = compile_size_for(s, &how);
 		struct tables t = tables_new(size), small = tables_new(size - 1);
 
+		t.wide = small.wide = how.wide;
 		assert_int_equal(compile(s, &t), 0);
 		assert_int_equal(t.used, size);
 		assert_int_equal(compile(s, &small), -ENOSPC);
 		assert_int_equal(small.used, 0);
 		tables_free(&small);
-		small = tables_new(FIRST - 1);
+		small = tables_new(tables_first_block(&t) - 1);
+		small.wide = how.wide;
 		assert_int_equal(compile(s, &small), -ENOSPC);
 		tables_free(&small);
 		tables_free(&t);
@@ -247,10 +255,10 @@ static void test_deterministic(void **state)
 		unsigned n;
 		struct ruleset *s = shape_set(&shapes[i], &random, 2000, rules, &n);
 		struct ruleset *other = ruleset_new();
-		struct tables t = tables_compiled(s, 0), u;
+		struct tables t = tables_compiled_as(s, 0, wide_of(state)), u;
 
 		assert_int_equal(ruleset_assign(other, rules, n, &a, &b), 0);
-		u = tables_compiled(other, 0);
+		u = tables_compiled_as(other, 0, wide_of(state));
 		assert_int_equal(t.used, u.used);
 		assert_memory_equal(t.words, u.words, t.used * 8);
 		tables_free(&t);
@@ -262,7 +270,7 @@ static void test_deterministic(void **state)
 }
 
 /* Every length of one address, each with a port of its own, and one that all have. */
-static void expect_nested(const char *address, unsigned bits)
+static void expect_nested(const char *address, unsigned bits, enum tables_wide wide)
 {
 	struct sb_prefix p = prefix_of(address, bits);
 	struct ruleset *s = ruleset_new();
@@ -285,7 +293,7 @@ static void expect_nested(const char *address, unsigned bits)
 			p.address.bytes[(p.length - 1) / 8] &=
 				(uint8_t) ~(0x80 >> (p.length - 1) % 8);
 	}
-	t = tables_compiled(s, 0);
+	t = tables_compiled_as(s, 0, wide);
 	packet = packet_of(TCP, address, 1);
 	assert_int_equal(tables_match(&t, &packet), bits);
 	for (unsigned i = 0; i <= bits; i++) {
@@ -300,10 +308,10 @@ static void expect_nested(const char *address, unsigned bits)
 
 static void test_nested(void **state)
 {
-	expect_nested("255.255.255.255", 32);
-	expect_nested("10.1.2.3", 32);
-	expect_nested("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128);
-	expect_nested("2001:db8:1:2:3:4:5:6", 128);
+	expect_nested("255.255.255.255", 32, wide_of(state));
+	expect_nested("10.1.2.3", 32, wide_of(state));
+	expect_nested("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128, wide_of(state));
+	expect_nested("2001:db8:1:2:3:4:5:6", 128, wide_of(state));
 }
 
 /* A node that is its own child, and one that has itself for a prefix. */
@@ -329,7 +337,8 @@ static void test_loop(void **state)
 
 static void damage(struct random *random, struct tables *t)
 {
-	size_t i = FIRST + random_below(random, (unsigned)(t->used - FIRST));
+	size_t first = tables_first_block(t);
+	size_t i = first + random_below(random, (unsigned)(t->used - first));
 	uint64_t words = random_below(random, (unsigned)t->capacity + 2);
 
 	switch (random_below(random, 4)) {
@@ -351,15 +360,18 @@ static void damage(struct random *random, struct tables *t)
 static void test_damaged(void **state)
 {
 	struct random random = random_start("damaged");
+	const unsigned rounds = wide_of(state) == WIDE_ALWAYS ? 4 : 40;
 	struct rule rules[200];
 
-	for (unsigned i = 0; i < n_shapes * 40; i++) {
+	for (unsigned i = 0; i < n_shapes * rounds; i++) {
 		unsigned n;
 		struct ruleset *s = shape_set(&shapes[i % n_shapes], &random, 200, rules, &n);
-		struct tables t = tables_compiled(s, i % 3 * 50);
+		struct tables t = tables_compiled_as(s, i % 3 * 50, wide_of(state));
+		size_t first = tables_first_block(&t);
 		struct tables cut =
-			tables_new(FIRST + random_below(&random, (unsigned)(t.used - FIRST)));
+			tables_new(first + random_below(&random, (unsigned)(t.used - first)));
 
+		memcpy(cut.wide_word, t.wide_word, sizeof(cut.wide_word));
 		for (unsigned k = 0; k < 2000; k++) {
 			struct packet p = shape_packet(&random, rules, n);
 			struct sb_prefix prefix = rule_prefix(&rules[random_below(&random, n)]);
@@ -381,15 +393,100 @@ static void test_damaged(void **state)
 	}
 }
 
+/* The prefixes of every tier, and what leads to them. */
+static void test_wide(void **state)
+{
+	struct rule rules[] = {
+		rule_of(TCP, "10.0.0.0", 15, 1, 1, 1),   rule_of(TCP, "10.0.0.0", 16, 1, 1, 2),
+		rule_of(TCP, "10.0.0.0", 21, 1, 1, 3),   rule_of(TCP, "10.0.4.0", 22, 1, 1, 4),
+		rule_of(TCP, "10.0.4.1", 32, 1, 1, 5),   rule_of(TCP, "10.0.8.1", 32, 1, 1, 6),
+		rule_of(TCP, "2001:db8::", 32, 1, 1, 7), rule_of(TCP, "2000::", 21, 1, 1, 8),
+	};
+	const size_t first = FIRST + 2 * SB_WIDE_WORDS;
+	struct ruleset *s = set_of(rules, ARRAY_SIZE(rules));
+	struct tables t = tables_compiled_as(s, 0, WIDE_ALWAYS);
+	const table_ref *wide4 = tables_refs(&t) + FIRST * 2, *wide6 = wide4 + SB_WIDE_SIZE;
+	struct sb_rules_header h = tables_header(&t);
+
+	assert_int_equal(h.wide_word[0], FIRST);
+	assert_int_equal(h.wide_word[1], FIRST + SB_WIDE_WORDS);
+	assert_int_equal(t.used, first + 6 * 3 + 2 * 5 + 2 * 4);
+	assert_int_equal(h.words_used, t.used);
+	/* 10.0.4.0 is written first: a node at 22, with one child and one prefix. */
+	assert_int_equal(wide4[0x0a000400 >> 10], first);
+	assert_int_equal((uint32_t)t.words[first + 2], 22);
+	assert_int_equal(t.words[first], 1);
+	assert_int_equal(t.words[first + 1], 2);
+	assert_true(wide4[0x0a000800 >> 10] & SB_REF_ENTRY);
+	assert_int_equal(wide4[0x0a000000 >> 10], 0);
+	assert_true(wide6[0x20010db8 >> 10] & SB_REF_ENTRY);
+	/* 16 and 21 bits: one node at 16. */
+	assert_int_equal((uint32_t)t.words[tables_refs(&t)[DIRECT(0, 0x0a00)] + 2], 16);
+	assert_true(tables_refs(&t)[DIRECT(1, 0x2000)] & SB_REF_ENTRY);
+	assert_int_equal(tables_refs(&t)[DIRECT(1, 0x2001)], 0);
+	assert_true(h.short_root[0] & SB_REF_ENTRY);
+	tables_free(&t);
+	ruleset_free(s);
+}
+
+/* One family has enough rules that are long enough, the other not quite. */
+static void test_wide_when_many(void **state)
+{
+	const size_t n = 2 * SB_WIDE_RULES + 1;
+	struct rule *rules = calloc(n, sizeof(rules[0])), a, b, gone;
+	struct ruleset *s = ruleset_new();
+	struct packet packet;
+	struct tables t;
+
+	for (size_t i = 0; i < n; i++) {
+		bool v6 = i < SB_WIDE_RULES;
+		uint8_t *to = rules[i].address + (v6 ? 12 : 0);
+
+		rules[i] = rule_of(TCP, v6 ? "2001:db8::" : "0.0.0.0", v6 ? 128 : 32, 80, 80, 1);
+		to[1] = (uint8_t)(i >> 16);
+		to[2] = (uint8_t)(i >> 8);
+		to[3] = (uint8_t)i;
+	}
+	rules[n - 1] = rule_of(TCP, "128.0.0.0", SB_WIDE_BITS - 1, 80, 80, 2);
+	gone = rules[SB_WIDE_RULES];
+	assert_int_equal(ruleset_assign(s, rules, n, &a, &b), 0);
+	assert_int_equal(ruleset_remove(s, &gone, NULL), 0);
+	t = tables_compiled(s, 0);
+	assert_int_equal(t.used, t.capacity);
+	assert_int_equal(t.wide_word[0], 0);
+	assert_int_equal(t.wide_word[1], FIRST);
+	assert_memory_equal(tables_header(&t).wide_word, t.wide_word, sizeof(t.wide_word));
+	packet = packet_of(TCP, "2001:db8::7:ffff", 80);
+	assert_int_equal(tables_match(&t, &packet), 1);
+	packet = packet_of(TCP, "128.0.7.255", 80);
+	assert_int_equal(tables_match(&t, &packet), 2);
+	tables_free(&t);
+	ruleset_free(s);
+	free(rules);
+}
+
 int main(void)
 {
+	static enum tables_wide usual = WIDE_WHEN_MANY, wide = WIDE_ALWAYS;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),         cmocka_unit_test(test_entry4),
-		cmocka_unit_test(test_entry6),        cmocka_unit_test(test_node4),
-		cmocka_unit_test(test_node6),         cmocka_unit_test(test_short),
-		cmocka_unit_test(test_numbers),       cmocka_unit_test(test_size_is_exact),
-		cmocka_unit_test(test_deterministic), cmocka_unit_test(test_nested),
-		cmocka_unit_test(test_loop),          cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_entry4),
+		cmocka_unit_test(test_entry6),
+		cmocka_unit_test(test_node4),
+		cmocka_unit_test(test_node6),
+		cmocka_unit_test(test_short),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test_prestate(test_size_is_exact, &usual),
+		cmocka_unit_test_prestate(test_size_is_exact, &wide),
+		cmocka_unit_test_prestate(test_deterministic, &usual),
+		cmocka_unit_test_prestate(test_deterministic, &wide),
+		cmocka_unit_test_prestate(test_nested, &usual),
+		cmocka_unit_test_prestate(test_nested, &wide),
+		cmocka_unit_test(test_loop),
+		cmocka_unit_test_prestate(test_damaged, &usual),
+		cmocka_unit_test_prestate(test_damaged, &wide),
+		cmocka_unit_test(test_wide),
+		cmocka_unit_test(test_wide_when_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

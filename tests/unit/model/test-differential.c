@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The same rules and packets given to a matcher that looks at every rule, to the index of the rule
- * set, to compiled tables and to tables that were edited into what they are: all agree.
+ * set, to compiled tables and to tables that were edited into what they are: all agree, with wide
+ * tables and without.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +14,8 @@
 #include "tests/unit/model/shapes.h"
 #include "tests/unit/model/tables-util.h"
 
-#define ROUNDS 90 /* of each shape */
+#define ROUNDS 90      /* of each shape */
+#define ROUNDS_WIDE 30 /* and with wide tables, which take longer to compare */
 #define RULES_MAX 400
 #define PACKETS 1000 /* for each rule set */
 #define EDITS 60
@@ -21,6 +23,7 @@
 
 struct differential {
 	struct random random;
+	enum tables_wide wide;
 	unsigned long packets, matched;
 	struct rule rules[RULES_MAX];
 	unsigned n_rules;
@@ -105,7 +108,7 @@ static void run_round(struct differential *d, const struct shape *shape)
 {
 	unsigned want = 1 + random_below(&d->random, random_below(&d->random, 3) ? 60 : RULES_MAX);
 	struct ruleset *s = shape_set(shape, &d->random, want, d->rules, &d->n_rules);
-	struct tables edited = tables_compiled(s, 200000), fresh;
+	struct tables edited = tables_compiled_as(s, 200000, d->wide), fresh;
 
 	check_packets(d, s, &edited, PACKETS);
 	for (unsigned i = 0; i < EDITS; i++) {
@@ -114,7 +117,7 @@ static void run_round(struct differential *d, const struct shape *shape)
 		assert_int_equal(tables_update_prefix(&edited, s, &changed), 0);
 		check_packets(d, s, &edited, PACKETS_PER_EDIT);
 	}
-	fresh = tables_compiled(s, 0);
+	fresh = tables_compiled_as(s, 0, d->wide);
 	assert_true(tables_same(&edited, &fresh));
 	check_packets(d, s, &fresh, PACKETS_PER_EDIT);
 	tables_free(&fresh);
@@ -125,13 +128,16 @@ static void run_round(struct differential *d, const struct shape *shape)
 static void test_shapes(void **state)
 {
 	struct differential *d = calloc(1, sizeof(*d));
+	unsigned rounds;
 
 	assert_non_null(d);
 	d->random = random_start("differential");
+	d->wide = *(enum tables_wide *)*state;
+	rounds = d->wide == WIDE_ALWAYS ? ROUNDS_WIDE : ROUNDS;
 	for (unsigned i = 0; i < n_shapes; i++) {
 		unsigned long packets = d->packets, matched = d->matched;
 
-		for (unsigned round = 0; round < ROUNDS; round++)
+		for (unsigned round = 0; round < rounds; round++)
 			run_round(d, &shapes[i]);
 		/* Packets that miss everything, or never miss, would show little. */
 		print_message("%-12s %lu packets, %lu matched\n", shapes[i].name,
@@ -139,7 +145,7 @@ static void test_shapes(void **state)
 		assert_true(d->matched - matched > (d->packets - packets) / 5);
 		assert_true(d->matched - matched < (d->packets - packets) / 100 * 99);
 	}
-	assert_true(d->packets >= 1000000);
+	assert_true(d->packets >= 10000UL * rounds);
 	free(d);
 }
 
@@ -152,7 +158,7 @@ static void test_large(void **state)
 		unsigned most = shapes[i].most, n;
 		struct rule *rules = calloc(most, sizeof(*rules));
 		struct ruleset *s = shape_set(&shapes[i], &random, most, rules, &n);
-		struct tables t = tables_compiled(s, 0);
+		struct tables t = tables_compiled_as(s, 0, *(enum tables_wide *)*state);
 
 		for (unsigned k = 0; k < 5000; k++) {
 			struct packet p = shape_packet(&random, rules, n);
@@ -179,7 +185,7 @@ static void test_all_ports(void **state)
 	for (unsigned i = 0; i < 65535; i++)
 		rules[i] = rule_of(IPPROTO_TCP, "192.0.2.1", 32, i + 1, i + 1, i + 1);
 	assert_int_equal(ruleset_assign(s, rules, 65535, &a, &b), 0);
-	t = tables_compiled(s, 0);
+	t = tables_compiled_as(s, 0, *(enum tables_wide *)*state);
 	for (unsigned port = 0; port < 65536; port++) {
 		struct packet p = packet_of(IPPROTO_TCP, "192.0.2.1", port);
 
@@ -194,10 +200,14 @@ static void test_all_ports(void **state)
 
 int main(void)
 {
+	static enum tables_wide usual = WIDE_WHEN_MANY, wide = WIDE_ALWAYS;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_shapes),
-		cmocka_unit_test(test_large),
-		cmocka_unit_test(test_all_ports),
+		cmocka_unit_test_prestate(test_shapes, &usual),
+		cmocka_unit_test_prestate(test_large, &usual),
+		cmocka_unit_test_prestate(test_all_ports, &usual),
+		cmocka_unit_test_prestate(test_shapes, &wide),
+		cmocka_unit_test_prestate(test_large, &wide),
+		cmocka_unit_test_prestate(test_all_ports, &wide),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
