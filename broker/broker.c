@@ -224,6 +224,19 @@ int broker_new(struct broker **ret, const struct options *options, struct config
 	return 0;
 }
 
+/* libevent gives the signals back when the loop goes; one that comes after that is no reason to die
+ * of it while already ending. */
+static void block_signals(void)
+{
+	sigset_t ending;
+
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGTERM);
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ending, NULL);
+}
+
 int broker_run(struct broker *b)
 {
 	char summary[128];
@@ -233,6 +246,7 @@ int broker_run(struct broker *b)
 	log_notice("ready: %s", summary);
 	tell_ready(b);
 	r = loop_run(b->loop);
+	block_signals();
 	notify_stopping("traffic keeps flowing through what is pinned");
 	return r;
 }
