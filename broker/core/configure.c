@@ -377,7 +377,6 @@ static int publish(struct core *c, struct reload *rl, struct sb_error *error)
 int core_configure(struct core *c, const struct core_config *config, struct sb_error *error)
 {
 	struct reload rl = { 0 };
-	struct label *next;
 	int r;
 
 	if (c->unloaded)
@@ -390,9 +389,6 @@ int core_configure(struct core *c, const struct core_config *config, struct sb_e
 	reload_clear(c, &rl, r < 0);
 	if (r < 0)
 		return r;
-	for (struct label *l = registry_next(c->registry, NULL); l; l = next) {
-		next = registry_next(c->registry, l);
-		core_label_collect(c, l);
-	}
+	core_labels_collect(c);
 	return 0;
 }

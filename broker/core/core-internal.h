@@ -61,6 +61,8 @@ int core_label_get(struct core *c, const char *name, struct label **ret, bool *c
 		   struct sb_error *error);
 /* Removes L if nothing is left of it: no file, no rules, no sockets. */
 void core_label_collect(struct core *c, struct label *l);
+/* The same for every label. */
+void core_labels_collect(struct core *c);
 /* Writes the saved form of all labels and sockets aside (state stage). */
 int core_stage_labels(struct core *c, struct sb_error *error);
 
@@ -75,6 +77,10 @@ struct members_change {
 	enum when_empty when_empty;
 	bool rewrite; /* also what looks the same */
 };
+
+/* Whether everybody closed M: its slot is empty, or holds a socket that is not it. When the kernel does
+ * not tell it is not gone: nothing is dropped on a doubt. */
+bool member_gone(const struct core *c, const struct member *m);
 
 /* Starts a change from L's living sockets, copied; -ENOMEM. */
 int members_change_begin(struct core *c, struct members_change *m, struct label *l);

@@ -63,20 +63,10 @@ void core_summary(const struct core *c, char *buf, size_t size)
 		 c->registry->n_labels, count_members(c));
 }
 
-/* A member is gone when its slot is empty, or holds a socket that is not it. */
-static bool member_gone(const struct member *m, const void *data)
-{
-	const struct core *c = data;
-	uint64_t cookie;
-	int r = c->dataplane.slot_cookie(c->dataplane.self, m->slot, &cookie);
-
-	return r == -ENOENT || (r == 0 && cookie != m->cookie);
-}
-
 static bool any_gone(const struct core *c, const struct label *l)
 {
 	for (size_t i = 0; i < l->n_members; i++)
-		if (member_gone(&l->members[i], c))
+		if (member_gone(c, &l->members[i]))
 			return true;
 	return false;
 }

@@ -60,6 +60,16 @@ void core_label_collect(struct core *c, struct label *l)
 	registry_remove(c->registry, l);
 }
 
+void core_labels_collect(struct core *c)
+{
+	struct label *next;
+
+	for (struct label *l = registry_next(c->registry, NULL); l; l = next) {
+		next = registry_next(c->registry, l);
+		core_label_collect(c, l);
+	}
+}
+
 int core_stage_labels(struct core *c, struct sb_error *error)
 {
 	_cleanup_(sb_text_free) struct sb_text text = { 0 };

@@ -39,13 +39,12 @@ int members_change_add(struct members_change *m, const struct member *member)
 	return 0;
 }
 
-static bool is_alive(const struct core *c, const struct member *m)
+bool member_gone(const struct core *c, const struct member *m)
 {
 	uint64_t cookie;
 	int r = c->dataplane.slot_cookie(c->dataplane.self, m->slot, &cookie);
 
-	/* When the kernel does not tell, the socket stays: nothing is dropped on a doubt. */
-	return r == -ENOENT ? false : r < 0 || cookie == m->cookie;
+	return r == -ENOENT || (r == 0 && cookie != m->cookie);
 }
 
 int members_change_begin(struct core *c, struct members_change *m, struct label *l)
@@ -58,7 +57,7 @@ int members_change_begin(struct core *c, struct members_change *m, struct label 
 	for (size_t i = 0; i < l->n_members; i++) {
 		int r;
 
-		if (!is_alive(c, &l->members[i]))
+		if (member_gone(c, &l->members[i]))
 			continue;
 		r = members_change_add(m, &l->members[i]);
 		if (r < 0)

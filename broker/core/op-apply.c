@@ -87,7 +87,6 @@ int op_apply(struct core *c, struct request *rq, struct reply *reply, struct sb_
 {
 	_cleanup_(mapping_clear) struct mapping text = { 0 };
 	struct parsed_rules parsed = { 0 };
-	struct label *next;
 	bool dry_run;
 	int r;
 
@@ -104,9 +103,6 @@ int op_apply(struct core *c, struct request *rq, struct reply *reply, struct sb_
 	malloc_trim(0); /* a whole rule set is free now, among others that are not */
 	if (r < 0 || dry_run)
 		return r;
-	for (struct label *l = registry_next(c->registry, NULL); l; l = next) {
-		next = registry_next(c->registry, l);
-		core_label_collect(c, l);
-	}
+	core_labels_collect(c);
 	return 0;
 }

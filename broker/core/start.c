@@ -224,7 +224,6 @@ static int write_other_labels(struct core *c, struct sb_error *error)
 static int start(struct core *c, const struct core_config *config, const struct core_saved *saved,
 		 struct sb_error *error)
 {
-	struct label *next;
 	int r;
 
 	r = core_configure(c, config, error);
@@ -233,10 +232,7 @@ static int start(struct core *c, const struct core_config *config, const struct 
 	if (r < 0)
 		return r;
 	clear_strangers(c);
-	for (struct label *l = registry_next(c->registry, NULL); l; l = next) {
-		next = registry_next(c->registry, l);
-		core_label_collect(c, l);
-	}
+	core_labels_collect(c);
 	r = core_stage_labels(c, error);
 	if (r == 0 && saved->journal_length > 0)
 		r = replay_compact(c, c->rules, error);
