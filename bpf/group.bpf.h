@@ -122,13 +122,23 @@ static __always_inline int sb_selected(struct bpf_sk_lookup *ctx, int outcome, _
 	return SK_PASS;
 }
 
-/* No socket of the group whose word is WORD takes the packet: the verdict. */
+/* No socket takes the packet, and the group's word is WORD: the verdict. */
 static __always_inline int sb_empty(struct bpf_sk_lookup *ctx, __u64 word, __u32 row)
 {
 	struct sb_group_counters *count = sb_counters(ctx, row);
 
 	SB_COUNT(count, misses);
 	return SB_GROUP_EMPTY(word) == SB_EMPTY_PASS ? SK_PASS : SK_DROP;
+}
+
+/* In the index of a place in slot_lists: choose exactly that socket. */
+#define SB_AT_EXACT 0x80000000U
+
+/* Place INDEX in the list of WORD, with what the word says of choosing. */
+static __always_inline __u32 sb_at(__u64 word, __u32 index)
+{
+	/* SB_EMPTY_HOLD, and neither of the others, has bit 37. */
+	return (SB_GROUP_LIST(word) + index) | ((__u32)(word >> 6) & SB_AT_EXACT);
 }
 
 /*
@@ -151,7 +161,8 @@ static __always_inline int sb_try_slot(struct bpf_sk_lookup *ctx, __u32 at, __u3
 		asm volatile("%0 &= 0" : "+r"(family));
 		if (sb_owner(slot + family) == owner) {
 			/* Flags 0: a SO_REUSEPORT group goes on choosing among its members. */
-			error = bpf_sk_assign(ctx, sk, 0);
+			error = bpf_sk_assign(ctx, sk,
+					      at & SB_AT_EXACT ? BPF_SK_LOOKUP_F_NO_REUSEPORT : 0);
 			if (!error) {
 				bpf_sk_release(sk);
 				return SB_ASSIGNED;
@@ -187,7 +198,7 @@ __noinline int sb_try_run(struct bpf_sk_lookup *ctx, __u64 word, __u32 at, __u32
 		if (i >= left || outcome != SB_NONE)
 			break;
 		index = at + i < n ? at + i : at + i - n;
-		outcome = sb_try(ctx, SB_GROUP_LIST(word) + index, row);
+		outcome = sb_try(ctx, sb_at(word, index), row);
 	}
 	return outcome;
 }
@@ -223,7 +234,7 @@ __noinline int sb_try_group(struct bpf_sk_lookup *ctx, __u64 word, __u32 row)
 		return SB_NONE;
 	if (n > 1)
 		at = sb_start(ctx, n);
-	outcome = sb_try(ctx, SB_GROUP_LIST(word) + at, row);
+	outcome = sb_try(ctx, sb_at(word, at), row);
 	if (outcome != SB_NONE || n == 1)
 		return outcome;
 	return sb_try_others(ctx, word, at, row);
@@ -235,8 +246,48 @@ __noinline __u64 sb_dual(struct bpf_sk_lookup *ctx, __u32 row)
 	return ctx->family == SB_AF_INET ? sb_group(row - SB_GROUP_V4 + SB_GROUP_DUAL) : 0;
 }
 
+/* Assigns the socket at AT of slot_lists if it is one of the packet's family where the packets of
+ * group ROW wait. */
+static __always_inline int sb_hold_in(struct bpf_sk_lookup *ctx, __u32 at, __u32 row)
+{
+	const __u32 owner = SB_SLOT_OWNER(row / SB_GROUPS_PER_LABEL, row & SB_GROUP_UDP);
+	__u32 slot = sb_slot(at), family;
+	struct bpf_sock *sk;
+	int outcome = SB_NONE;
+
+	sk = bpf_map_lookup_elem(&sockmap, &slot);
+	if (!sk)
+		return SB_NONE;
+	family = sk->family;
+	if (family == ctx->family) {
+		asm volatile("%0 &= 0" : "+r"(family)); /* as in sb_try_slot */
+		if (sb_owner(slot + family) == owner && !bpf_sk_assign(ctx, sk, 0))
+			outcome = SB_ASSIGNED;
+	}
+	bpf_sk_release(sk);
+	return outcome;
+}
+
+/* Lets the packet wait in the broker's own socket, if there is one for it. */
+__noinline int sb_hold(struct bpf_sk_lookup *ctx, __u32 row)
+{
+	__u64 word = sb_group(row | SB_GROUP_HOLD);
+	struct sb_group_counters *count;
+	int outcome = SB_NONE;
+
+	if (SB_GROUP_COUNT(word) > 0)
+		outcome = sb_hold_in(ctx, SB_GROUP_LIST(word), row);
+	if (outcome == SB_NONE && SB_GROUP_COUNT(word) > 1)
+		outcome = sb_hold_in(ctx, SB_GROUP_LIST(word) + 1, row);
+	if (outcome == SB_ASSIGNED) {
+		count = sb_counters(ctx, row);
+		SB_COUNT(count, held);
+	}
+	return outcome;
+}
+
 /* The sockets of WORD, read from group ROW, are dead: IPv4 packets may go to those of the group
- * DUAL, and sockets may have moved while we looked. The verdict. */
+ * DUAL, packets may wait, and sockets may have moved while we looked. The verdict. */
 __noinline int sb_persist(struct bpf_sk_lookup *ctx, __u64 word, __u32 row)
 {
 	__u64 before, dual;
@@ -248,6 +299,8 @@ __noinline int sb_persist(struct bpf_sk_lookup *ctx, __u64 word, __u32 row)
 		outcome = sb_try_group(ctx, dual, row);
 		if (outcome != SB_NONE)
 			return sb_selected(ctx, outcome, row);
+		if (SB_GROUP_EMPTY(word) == SB_EMPTY_HOLD && sb_hold(ctx, row) != SB_NONE)
+			return SK_PASS;
 		before = word;
 		word = sb_group(row);
 		if (word == before && sb_dual(ctx, row) == dual)
@@ -290,7 +343,7 @@ static __always_inline int sb_steer(struct bpf_sk_lookup *ctx, __u32 label)
 	/* The first slot without a call: it is alive nearly always. */
 	if (n > 1)
 		at = sb_start(ctx, n);
-	outcome = sb_try(ctx, SB_GROUP_LIST(word) + at, row);
+	outcome = sb_try(ctx, sb_at(word, at), row);
 	if (outcome == SB_NONE && n > 1)
 		outcome = sb_try_others(ctx, word, at, row);
 	if (outcome == SB_NONE)

@@ -16,7 +16,7 @@
 #include <linux/types.h>
 
 /* Raised when the layout of a lasting map changes; see docs/DATAPLANE.md. */
-#define SB_ABI_VERSION 1
+#define SB_ABI_VERSION 2
 
 #define SB_LABELS_MAX 4096
 #define SB_SLOTS_MAX 65536	/* slots of the sockmap, 8 bytes each */
@@ -29,11 +29,15 @@
  * IPv4 packets try SB_GROUP_V4 (AF_INET sockets) first and, if no socket of it is alive,
  * SB_GROUP_DUAL (AF_INET6 sockets that take IPv4 too). IPv6 packets try SB_GROUP_V6, which also
  * holds the dual-stack ones. Example: label 3, UDP over IPv4: 3 * 8 + 4 + 0 = 28, then 30.
+ *
+ * SB_GROUP_HOLD holds the broker's own sockets, at most one of AF_INET and one of AF_INET6, where
+ * packets wait under SB_EMPTY_HOLD: each takes packets of its own family only.
  */
 #define SB_GROUPS_PER_LABEL 8
 #define SB_GROUP_V4 0
 #define SB_GROUP_V6 1
 #define SB_GROUP_DUAL 2
+#define SB_GROUP_HOLD 3
 #define SB_GROUP_UDP 4
 #define SB_GROUPS_MAX (SB_LABELS_MAX * SB_GROUPS_PER_LABEL)
 
@@ -45,7 +49,11 @@
  *                 own family (V4 or V6), not from DUAL
  *     bits 40-63  sequence number, raised by every store
  * A reader that found no living socket reads the word again and, if it changed, tries again: slots
- * are emptied only after the store that takes them out of the group.
+ * are emptied only after the store that takes them out of the group. When sockets go from one of
+ * the groups that a packet tries to another, the one that gains them is stored first.
+ *
+ * Under SB_EMPTY_HOLD exactly the sockets of the list are chosen (BPF_SK_LOOKUP_F_NO_REUSEPORT):
+ * a SO_REUSEPORT group would also choose members that are kept for their queue alone.
  */
 #define SB_GROUP_LIST(word) ((__u32)((word) & 0xffffff))
 #define SB_GROUP_COUNT(word) ((__u32)(((word) >> 24) & 0xfff))
@@ -57,6 +65,8 @@
 
 #define SB_EMPTY_DROP 0
 #define SB_EMPTY_PASS 1
+#define SB_EMPTY_HOLD 2 /* SB_GROUP_HOLD is tried; without a socket in it: drop */
+#define SB_GROUP_EXACT(word) (SB_GROUP_EMPTY(word) == SB_EMPTY_HOLD)
 
 /*
  * slot_lists: sockmap slots (__u32) of all groups, each group's list contiguous.
@@ -71,13 +81,14 @@
 /* counters: per CPU, one row a group; packets are counted in the row of their own family. */
 struct sb_group_counters {
 	__u64 lookups;	      /* a rule matched */
-	__u64 misses;	      /* ... and no socket was alive */
+	__u64 misses;	      /* ... and no socket took it */
 	__u64 respected;      /* an earlier program had chosen a socket already */
 	__u64 dead_slots;     /* slots found empty, or in a state that takes no packets */
 	__u64 err_family;     /* bpf_sk_assign: EAFNOSUPPORT */
 	__u64 err_protocol;   /* EPROTOTYPE */
 	__u64 err_state;      /* ESOCKTNOSUPPORT: not listening, or connected */
 	__u64 err_other;      /* anything else */
+	__u64 held;	      /* no socket was alive, and one of SB_GROUP_HOLD took it (since ABI 2) */
 };
 
 /*
@@ -170,7 +181,7 @@ struct sb_rules_header {
 #ifndef __bpf__
 _Static_assert(sizeof(struct sb_rules_header) == 40, "layout");
 _Static_assert(sizeof(struct sb_rules_header) <= SB_RULES_HEADER_WORDS * 8, "layout");
-_Static_assert(sizeof(struct sb_group_counters) == 64, "layout");
+_Static_assert(sizeof(struct sb_group_counters) == 72, "layout");
 _Static_assert(SB_SLOT_LIST_MAX <= 1 << 24, "groups word");
 #endif
 

@@ -159,6 +159,7 @@ int counters_read(void *self, uint32_t group, struct sb_group_counters *ret)
 		ret->err_protocol += rows[i].err_protocol;
 		ret->err_state += rows[i].err_state;
 		ret->err_other += rows[i].err_other;
+		ret->held += rows[i].held;
 	}
 	return 0;
 }

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,74 +11,7 @@
 
 #include <cmocka.h>
 
-#include "tests/bpf/scratch.h"
-
-#define LABEL 5
-#define REAL "127.0.0.1"    /* where sockets are bound */
-#define STEERED "127.1.2.3" /* where clients connect to */
-#define PORT 4711
-#define PACKETS 7
-
-struct fixture {
-	struct scratch scratch;
-	struct dataplane *dataplane;
-	struct dataplane_port port;
-};
-
-static int start(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct ruleset *rules = rules_from("tcp 127.1.0.0/16 any", LABEL);
-	struct rule more[] = { rule_from("udp 127.1.0.0/16 any", LABEL),
-			       rule_from("tcp ::1 any", LABEL) };
-	struct sb_error error = {};
-	struct rule conflict;
-
-	f->scratch = *(struct scratch *)*state;
-	f->dataplane = scratch_open(&f->scratch);
-	f->port = dataplane_port(f->dataplane);
-	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
-		assert_int_equal(ruleset_add(rules, &more[i], &conflict), 0);
-	if (f->port.publish(f->port.self, rules, &error) < 0)
-		fail_msg("%s", error.message);
-	ruleset_free(rules);
-	*state = f;
-	return 0;
-}
-
-/* The scratch directory stays *STATE of the group. */
-static int stop(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_int_equal(f->port.unload(f->port.self, NULL), 0);
-	dataplane_free(f->dataplane);
-	free(f);
-	return 0;
-}
-
-static struct sb_group_counters counted(const struct fixture *f, const char *kind, uint32_t family)
-{
-	struct sb_group_counters c;
-
-	assert_int_equal(f->port.counters(f->port.self, group_of(LABEL, kind, family), &c), 0);
-	return c;
-}
-
-/* Exactly these, all others 0. */
-static void assert_counted(const struct fixture *f, const char *kind, uint32_t family,
-			   struct sb_group_counters wanted)
-{
-	struct sb_group_counters c = counted(f, kind, family);
-
-	assert_memory_equal(&c, &wanted, sizeof(c));
-}
-
-static void fill(const struct fixture *f, const char *kind, uint32_t family, uint32_t slot,
-		 const int *fds, unsigned n)
-{
-	group_fill(&f->port, group_of(LABEL, kind, family), slot, fds, n, SB_EMPTY_DROP);
-}
+#include "tests/bpf/steered.h"
 
 static void test_steers(void **state)
 {
@@ -268,12 +200,6 @@ static void test_empty(void **state)
 	close(listener);
 }
 
-static void knock(unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		assert_int_equal(client_connect("tcp", STEERED, PORT), -ECONNREFUSED);
-}
-
 /* What bpf_sk_assign refuses is counted by kind, exactly. */
 static void test_errors(void **state)
 {
@@ -427,22 +353,9 @@ static void test_respects(void **state)
 static void test_reuseport(void **state)
 {
 	struct fixture *f = *state;
-	struct sock_filter second[] = { { BPF_RET | BPF_K, 0, 0, 1 } };
-	struct sock_fprog selector = { 1, second };
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
-	socklen_t length = sizeof(a);
-	int fds[2], on = 1;
+	int fds[2];
 
-	for (int i = 0; i < 2; i++) {
-		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		assert_int_equal(setsockopt(fds[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)), 0);
-		assert_int_equal(bind(fds[i], (struct sockaddr *)&a, sizeof(a)), 0);
-		assert_int_equal(getsockname(fds[i], (struct sockaddr *)&a, &length), 0);
-		assert_int_equal(listen(fds[i], 64), 0);
-	}
-	assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &selector,
-				    sizeof(selector)),
-			 0);
+	open_reuseport_pair(fds);
 	fill(f, "tcp", SB_GROUP_V4, 0, fds, 1);
 	for (int i = 0; i < PACKETS; i++)
 		assert_true(reaches(fds[1], STEERED, PORT));
@@ -507,7 +420,7 @@ static void test_replaced_under_packets(void **state)
 	close(s.fd);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, steered_start, steered_stop)
 
 int main(void)
 {
