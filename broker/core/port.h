@@ -161,6 +161,35 @@ struct host_port {
 	int (*unit)(void *self, pid_t pid, int pidfd, char *buf, size_t size);
 	uint64_t (*now)(void *self);          /* seconds since the epoch */
 	uint64_t (*netns_cookie)(void *self); /* of the steered namespace; 0: unknown */
+	uint64_t (*monotonic_us)(void *self); /* CLOCK_MONOTONIC */
 	/* Looks at the steered namespace. RET is zeroed by the caller. */
 	int (*surroundings)(void *self, struct surroundings *ret);
+
+	/* A socket in the steered namespace for packets to wait in: a TCP listener or bound UDP
+	 * socket of FAMILY (AF_INET, or AF_INET6 without IPv4) at a port of loopback that the
+	 * kernel chooses. It blocks, as whoever is given it expects. *RET is the caller's. */
+	int (*own_socket)(void *self, int protocol, int family, int *ret);
+	/* Another fd of the same file, the caller's. */
+	int (*copy)(void *self, int fd, int *ret);
+	/* Closes what came from own_socket, copy or pidfd. */
+	void (*close)(void *self, int fd);
+	/* How many connections wait to be accepted; for UDP whether (1) a datagram waits. */
+	int (*waiting)(void *self, int fd, uint32_t *ret);
+	/* A pidfd of process PID, the caller's; -ESRCH when it is gone. */
+	int (*pidfd)(void *self, pid_t pid, int *ret);
+	/* The process that PIDFD stands for; -EBADF when it is no pidfd, -ESRCH when it is gone. */
+	int (*pidfd_pid)(void *self, int pidfd, pid_t *ret);
+};
+
+/* What the event loop tells the core of. */
+struct watch_port {
+	void *self;
+	/* Calls core_ready(FD) once, from the loop, when FD is readable: a packet waits in a
+	 * socket, a process (pidfd) is gone. FD is borrowed, and stays open until unwatch(). */
+	int (*watch)(void *self, int fd);
+	/* A no-op when FD is not watched, or no more. */
+	void (*unwatch)(void *self, int fd);
+	/* Calls core_alarm() once, from the loop, at this time of CLOCK_MONOTONIC or soon after;
+	 * replaces what was set before. */
+	void (*alarm)(void *self, uint64_t at_us);
 };

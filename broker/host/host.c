@@ -9,8 +9,11 @@
 #include "broker/base/clock.h"
 #include "broker/host/listeners.h"
 #include "broker/host/netlink.h"
+#include "broker/host/own-socket.h"
+#include "broker/host/pidfd.h"
 
 struct host {
+	int own_netns, netns; /* to go there and back; -1: the steered one is the process's own */
 	int (*unit)(pid_t pid, int pidfd, char *buf, size_t size);
 	uint64_t netns_cookie;
 	/* All three belong to the steered namespace, wherever the process is. */
@@ -32,6 +35,11 @@ static int unit(void *self, pid_t pid, int pidfd, char *buf, size_t size)
 static uint64_t now(void *self)
 {
 	return clock_realtime();
+}
+
+static uint64_t monotonic_us(void *self)
+{
+	return clock_monotonic_us();
 }
 
 static uint64_t netns_cookie(void *self)
@@ -81,20 +89,82 @@ static int look_around(struct host *h)
 	return h->port_range < 0 ? -errno : 0;
 }
 
+/* For what has to be done inside the steered namespace. */
+static int enter(const struct host *h)
+{
+	return h->netns >= 0 && setns(h->netns, CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
+/* If this fails the broker is in the wrong place: nothing it does then would be right. */
+static void leave(const struct host *h)
+{
+	if (h->netns >= 0 && setns(h->own_netns, CLONE_NEWNET) < 0)
+		abort();
+}
+
 static int look_around_in(struct host *h, const char *netns, struct sb_error *error)
 {
-	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	_cleanup_close_ int other = open(netns, O_RDONLY | O_CLOEXEC);
 	int r;
 
-	if (own < 0 || other < 0 || setns(other, CLONE_NEWNET) < 0)
-		return sb_fail(error, errno, "network namespace %s cannot be entered: %s", netns,
-			       strerror(errno));
+	h->own_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	h->netns = open(netns, O_RDONLY | O_CLOEXEC);
+	r = h->own_netns < 0 || h->netns < 0 ? -errno : enter(h);
+	if (r < 0)
+		return sb_fail(error, -r, "network namespace %s cannot be entered: %s", netns,
+			       strerror(-r));
 	r = look_around(h);
-	if (setns(own, CLONE_NEWNET) < 0)
-		return sb_fail(error, errno, "the own network namespace cannot be entered: %s",
-			       strerror(errno));
+	leave(h);
 	return r;
+}
+
+static int own_socket(void *self, int protocol, int family, int *ret)
+{
+	const struct host *h = self;
+	int fd = enter(h);
+
+	if (fd < 0)
+		return fd;
+	fd = own_socket_open(protocol, family);
+	leave(h);
+	if (fd < 0)
+		return fd;
+	*ret = fd;
+	return 0;
+}
+
+static int copy(void *self, int fd, int *ret)
+{
+	int copied = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (copied < 0)
+		return -errno;
+	*ret = copied;
+	return 0;
+}
+
+static void close_fd(void *self, int fd)
+{
+	sb_close(fd);
+}
+
+static int waiting(void *self, int fd, uint32_t *ret)
+{
+	return own_socket_waiting(fd, ret);
+}
+
+static int open_pidfd(void *self, pid_t pid, int *ret)
+{
+	int fd = pidfd_of(pid);
+
+	if (fd < 0)
+		return fd;
+	*ret = fd;
+	return 0;
+}
+
+static int pidfd_pid(void *self, int pidfd, pid_t *ret)
+{
+	return pidfd_read_pid(pidfd, ret);
 }
 
 int host_open(struct host **ret, const char *netns,
@@ -106,7 +176,7 @@ int host_open(struct host **ret, const char *netns,
 	if (!h)
 		return sb_fail(error, ENOMEM, "out of memory");
 	h->unit = unit_of;
-	h->diag = h->route = h->port_range = -1;
+	h->own_netns = h->netns = h->diag = h->route = h->port_range = -1;
 	r = netns ? look_around_in(h, netns, error) : look_around(h);
 	if (r < 0)
 		return error->code ? r
@@ -120,6 +190,8 @@ void host_free(struct host *h)
 {
 	if (!h)
 		return;
+	sb_close(h->own_netns);
+	sb_close(h->netns);
 	sb_close(h->diag);
 	sb_close(h->route);
 	sb_close(h->port_range);
@@ -134,6 +206,13 @@ struct host_port host_port(struct host *h)
 		.unit = unit,
 		.now = now,
 		.netns_cookie = netns_cookie,
+		.monotonic_us = monotonic_us,
 		.surroundings = surroundings,
+		.own_socket = own_socket,
+		.copy = copy,
+		.close = close_fd,
+		.waiting = waiting,
+		.pidfd = open_pidfd,
+		.pidfd_pid = pidfd_pid,
 	};
 }

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/host/own-socket.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "protocol/cleanup.h"
+
+/* The kernel takes it down to net.core.somaxconn. */
+#define BACKLOG 65535
+
+static int bind_loopback(int fd, int family)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int r = family == AF_INET6 ? bind(fd, (struct sockaddr *)&v6, sizeof(v6))
+				   : bind(fd, (struct sockaddr *)&v4, sizeof(v4));
+
+	return r < 0 ? -errno : 0;
+}
+
+static int set(int fd, int level, int option)
+{
+	int on = 1;
+
+	return setsockopt(fd, level, option, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+int own_socket_open(int protocol, int family)
+{
+	bool tcp = protocol == IPPROTO_TCP, v6 = family == AF_INET6;
+	_cleanup_close_ int fd =
+		socket(family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, protocol);
+	int r = fd < 0 ? -errno : 0;
+
+	if (r == 0 && v6)
+		r = set(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+	/* Where loopback is down it has no address. */
+	if (r == 0)
+		r = v6 ? set(fd, IPPROTO_IPV6, IPV6_FREEBIND) : set(fd, IPPROTO_IP, IP_FREEBIND);
+	if (r == 0 && !tcp)
+		r = v6 ? set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO) : set(fd, IPPROTO_IP, IP_PKTINFO);
+	if (r == 0)
+		r = bind_loopback(fd, family);
+	if (r == 0 && tcp && listen(fd, BACKLOG) < 0)
+		r = -errno;
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int own_socket_waiting(int fd, uint32_t *ret)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	/* Of a listener tcpi_unacked is the length of its accept queue (tcp_get_info). */
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
+		*ret = info.tcpi_state == TCP_LISTEN ? info.tcpi_unacked : 0;
+		return 0;
+	}
+	if ((errno != EOPNOTSUPP && errno != ENOPROTOOPT) || poll(&p, 1, 0) < 0)
+		return -errno;
+	*ret = p.revents & POLLIN ? 1 : 0;
+	return 0;
+}
