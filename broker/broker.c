@@ -12,6 +12,7 @@
 #include "broker/host/host.h"
 #include "broker/io/loop.h"
 #include "broker/io/server.h"
+#include "broker/io/watch.h"
 #include "broker/state/state.h"
 #include "broker/systemd/listen.h"
 #include "broker/systemd/notify.h"
@@ -27,6 +28,7 @@ struct broker {
 	struct dataplane *dataplane;
 	struct core *core;
 	struct loop *loop;
+	struct watch *watch;
 	struct server *server;
 	struct listen_fds passed;
 	int listener; /* until the server has it */
@@ -110,6 +112,20 @@ static void stop(void *data)
 	loop_stop(b->loop);
 }
 
+static void ready(void *data, int fd)
+{
+	struct broker *b = data;
+
+	core_ready(b->core, fd);
+}
+
+static void alarm_came(void *data)
+{
+	struct broker *b = data;
+
+	core_alarm(b->core);
+}
+
 static void sweep(void *data)
 {
 	struct broker *b = data;
@@ -148,6 +164,7 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 	struct dataplane_port dataplane = dataplane_port(b->dataplane);
 	struct state_port state = state_port(b->state);
 	struct host_port host = host_port(b->host);
+	struct watch_port watch = watch_port(b->watch);
 	struct core_saved what = {
 		.labels = saved->labels,
 		.labels_length = saved->labels_length,
@@ -160,7 +177,7 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 
 	if (r < 0)
 		return r;
-	b->core = core_new(&dataplane, &state, &host, SOCKBROKER_VERSION, b->options.netns);
+	b->core = core_new(&dataplane, &state, &host, &watch, SOCKBROKER_VERSION, b->options.netns);
 	if (!b->core)
 		return sb_fail(error, ENOMEM, "out of memory");
 	return core_start(b->core, &storage.config, &what, error);
@@ -176,13 +193,19 @@ static int take_listener(struct broker *b, struct sb_error *error)
 	return b->listener < 0 ? b->listener : 0;
 }
 
+static int make_loop(struct broker *b, struct sb_error *error)
+{
+	b->loop = loop_new();
+	if (!b->loop)
+		return sb_fail(error, ENOMEM, "the event loop cannot be made");
+	b->watch = watch_new(b->loop, ready, alarm_came, b);
+	return b->watch ? 0 : sb_fail(error, ENOMEM, "out of memory");
+}
+
 static int start_server(struct broker *b, const struct config *config, struct sb_error *error)
 {
 	struct server_options limits = server_options(config);
 
-	b->loop = loop_new();
-	if (!b->loop)
-		return sb_fail(error, ENOMEM, "the event loop cannot be made");
 	b->server = server_new(b->loop, TAKE_FD(b->listener), &limits, handle, b);
 	if (!b->server)
 		return sb_fail(error, ENOMEM, "out of memory");
@@ -214,6 +237,8 @@ int broker_new(struct broker **ret, const struct options *options, struct config
 		r = take_listener(b, error);
 	if (r == 0)
 		r = dataplane_open(&b->dataplane, &dataplane, error);
+	if (r == 0)
+		r = make_loop(b, error);
 	if (r == 0)
 		r = start_core(b, config, &saved, error);
 	if (r == 0)
@@ -256,8 +281,9 @@ void broker_free(struct broker *b)
 	if (!b)
 		return;
 	server_free(b->server);
-	loop_free(b->loop);
 	core_free(b->core);
+	watch_free(b->watch);
+	loop_free(b->loop);
 	dataplane_free(b->dataplane);
 	state_free(b->state);
 	host_free(b->host);

@@ -29,6 +29,7 @@ static void convert_label(struct core_label_config *to, const struct config_labe
 		.policy = from->policy,
 		.max_sockets = from->max_sockets,
 		.when_empty = from->when_empty,
+		.hold_timeout_us = from->hold_timeout_us,
 		.rules = rules,
 		.n_rules = from->n_rules,
 	};

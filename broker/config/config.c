@@ -98,6 +98,7 @@ static void read_label_file(struct config *c, const char *name, char *path,
 		.path = TAKE_PTR(owned),
 		.max_sockets = c->broker.max_sockets,
 		.when_empty = WHEN_EMPTY_DROP,
+		.hold_timeout_us = CONFIG_HOLD_TIMEOUT_DEFAULT_US,
 	};
 	strcpy(l->name, name);
 	label_file_parse(l, text, length, report);

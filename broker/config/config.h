@@ -34,6 +34,9 @@
 #define CONFIG_REQUEST_TIMEOUT_DEFAULT_US 10000000ULL
 #define CONFIG_REQUEST_TIMEOUT_MIN_US 100000ULL
 #define CONFIG_REQUEST_TIMEOUT_MAX_US 3600000000ULL
+#define CONFIG_HOLD_TIMEOUT_DEFAULT_US LABEL_HOLD_TIMEOUT_DEFAULT_US
+#define CONFIG_HOLD_TIMEOUT_MIN_US 100000ULL
+#define CONFIG_HOLD_TIMEOUT_MAX_US 86400000000ULL
 
 /* [Broker] */
 struct config_broker {
@@ -65,6 +68,7 @@ struct config_label {
 	struct policy policy; /* owned; AllowUser=, AllowGroup=, AllowUnit= resolved */
 	unsigned max_sockets; /* MaxSockets=, or that of [Broker] */
 	enum when_empty when_empty;
+	uint64_t hold_timeout_us; /* HoldTimeout= */
 	char *activate; /* owned; unit name. Always NULL: this version refuses Activate= */
 };
 

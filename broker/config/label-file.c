@@ -78,11 +78,20 @@ static void set_when_empty(struct settings *s, const char *value)
 	else if (!strcmp(value, "pass"))
 		l->when_empty = WHEN_EMPTY_PASS;
 	else if (!strcmp(value, "hold"))
-		sb_fail(&error, EOPNOTSUPP,
-			"hold is not supported by this version yet; write drop or pass");
+		l->when_empty = WHEN_EMPTY_HOLD;
 	else
 		sb_fail(&error, EINVAL, "'%s' is none of drop, pass, hold", value);
 	if (error.code)
+		settings_refuse(s, &error);
+}
+
+static void set_hold_timeout(struct settings *s, const char *value)
+{
+	struct config_label *l = s->target;
+	struct sb_error error = { 0 };
+
+	if (value_span(value, CONFIG_HOLD_TIMEOUT_MIN_US, CONFIG_HOLD_TIMEOUT_MAX_US,
+		       &l->hold_timeout_us, &error) < 0)
 		settings_refuse(s, &error);
 }
 
@@ -104,6 +113,7 @@ static const struct setting table[] = {
 	{ .key = "AllowUnit", .set = allow_units, .list = true },
 	{ .key = "MaxSockets", .set = set_max_sockets },
 	{ .key = "WhenEmpty", .set = set_when_empty },
+	{ .key = "HoldTimeout", .set = set_hold_timeout },
 	{ .key = "Activate", .set = set_activate },
 };
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/core/hold.h"
 #include "broker/core/numbers.h"
 #include "broker/core/replace.h"
 #include "broker/core/replay.h"
@@ -20,7 +21,7 @@ struct pending {
 	struct policy policy;
 	char *description;
 	unsigned max_sockets;
-	bool passed_early; /* see pass_early() */
+	uint64_t hold_timeout_us;
 };
 
 struct reload {
@@ -72,6 +73,8 @@ static int prepare_label(struct core *c, const struct core_label_config *config,
 	if (members_change_begin(c, change, p->label) < 0)
 		return sb_fail(error, ENOMEM, "out of memory");
 	change->when_empty = config->when_empty;
+	p->hold_timeout_us =
+		config->hold_timeout_us ? config->hold_timeout_us : LABEL_HOLD_TIMEOUT_DEFAULT_US;
 	return 0;
 }
 
@@ -205,8 +208,34 @@ static int prepare_orphans(struct core *c, struct reload *rl, struct sb_error *e
 			return sb_fail(error, ENOMEM, "out of memory");
 		p->label = NULL; /* no file: see finish() */
 		p->max_sockets = c->settings.max_sockets;
+		p->hold_timeout_us = LABEL_HOLD_TIMEOUT_DEFAULT_US;
 		change->when_empty = WHEN_EMPTY_DROP;
 	}
+	return 0;
+}
+
+/* Which rules the labels will have, beside those that they have now: packets of either may need a
+ * place to wait while the rules are switched. Only who holds needs to know. */
+static int count_rules(struct reload *rl, struct sb_error *error)
+{
+	_cleanup_free_ struct members_change **by_id = NULL;
+	struct ruleset_cursor cursor;
+	const struct rule *rule;
+	bool needed = false;
+
+	for (size_t i = 0; i < rl->n_labels; i++)
+		needed |= rl->changes[i].when_empty == WHEN_EMPTY_HOLD;
+	if (!needed)
+		return 0;
+	by_id = calloc(SB_LABELS_MAX, sizeof(*by_id));
+	if (!by_id)
+		return sb_fail(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < rl->n_labels; i++)
+		by_id[rl->changes[i].label->id] = &rl->changes[i];
+	for (ruleset_begin(rl->rules, &cursor); (rule = ruleset_next(&cursor));)
+		if (by_id[rule->label])
+			by_id[rule->label]->n_rules[rule->family == AF_INET6]
+						   [rule->protocol == IPPROTO_UDP]++;
 	return 0;
 }
 
@@ -232,7 +261,9 @@ static int prepare(struct core *c, const struct core_config *config, struct relo
 		r = prepare_config_rules(c, config, rl, error);
 	if (r == 0)
 		r = prepare_orphans(c, rl, error);
-	return r == 0 ? prepare_rules(c, rl, error) : r;
+	if (r == 0)
+		r = prepare_rules(c, rl, error);
+	return r == 0 ? count_rules(rl, error) : r;
 }
 
 /* Applies what cannot fail any more. */
@@ -251,6 +282,7 @@ static void finish(struct core *c, struct reload *rl)
 		l->policy = p->policy;
 		l->description = p->description;
 		l->max_sockets = p->max_sockets;
+		l->hold_timeout_us = p->hold_timeout_us;
 		l->configured = p->label != NULL;
 		p->policy = policy;
 		p->description = description;
@@ -261,60 +293,22 @@ static void finish(struct core *c, struct reload *rl)
 			l->max_sockets = c->settings.max_sockets;
 }
 
-/* Stores WHEN_EMPTY in the words of L's groups, leaving their lists as they are. */
-static int store_when_empty(struct core *c, const struct label *l, enum when_empty when_empty)
-{
-	for (unsigned kind = 0; kind < SB_GROUPS_PER_LABEL; kind++) {
-		uint32_t group = l->id * SB_GROUPS_PER_LABEL + kind, offset, count;
-		int r = c->dataplane.group_load(c->dataplane.self, group, &offset, &count, NULL);
-
-		if (r == 0)
-			r = c->dataplane.group_store(c->dataplane.self, group, offset, count,
-						     when_empty);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /*
- * A label that becomes WhenEmpty=pass does so before the rules are switched, one that becomes
- * WhenEmpty=drop after it: a packet for a new rule of the former, or a removed rule of the latter,
- * would be dropped meanwhile, which it is neither before nor after.
+ * A label that becomes WhenEmpty=pass or hold does so before the rules are switched, one that
+ * becomes WhenEmpty=drop after it: a packet for a new rule of the former, or a removed rule of the
+ * latter, would be dropped meanwhile, which it is neither before nor after.
  */
-static int pass_early(struct core *c, struct reload *rl, struct sb_error *error)
+static int publish_labels(struct core *c, struct reload *rl, bool early, struct sb_error *error)
 {
-	for (size_t i = 0; i < rl->n_labels; i++) {
-		struct members_change *former = &rl->changes[i];
-		const struct label *l = former->label;
-		int r;
+	int r = 0;
 
-		if (l->when_empty != WHEN_EMPTY_PASS || former->when_empty == WHEN_EMPTY_PASS)
-			continue;
-		rl->labels[i].passed_early = true;
-		/* What its words say from now on, until pass_early_undo(). */
-		former->when_empty = WHEN_EMPTY_PASS;
-		r = store_when_empty(c, l, WHEN_EMPTY_PASS);
-		if (r < 0)
-			return sb_fail(error, EIO, "label %s: its groups cannot be written: %s",
-				       l->name, strerror(-r));
+	for (size_t i = 0; i < rl->n_labels && r == 0; i++) {
+		struct members_change *change = &rl->changes[i];
+
+		if ((change->label->when_empty != WHEN_EMPTY_DROP) == early)
+			r = members_publish(c, change, early, error);
 	}
-	return 0;
-}
-
-/* After the changes of the labels were taken back. */
-static void pass_early_undo(struct core *c, struct reload *rl)
-{
-	for (size_t i = 0; i < rl->n_labels; i++) {
-		struct label *l = rl->changes[i].label;
-
-		if (!rl->labels[i].passed_early)
-			continue;
-		if (store_when_empty(c, l, WHEN_EMPTY_DROP) < 0)
-			log_error("label %s: WhenEmpty= could not be put back", l->name);
-		else
-			l->when_empty = WHEN_EMPTY_DROP;
-	}
+	return r;
 }
 
 /* Writes rules and labels aside. On failure nothing is staged. */
@@ -329,6 +323,17 @@ static int stage(struct core *c, struct reload *rl, struct sb_error *error)
 	return members_stage(c, rl->changes, rl->n_labels, error);
 }
 
+/* What was published is taken back in the opposite order. */
+static void unpublish(struct core *c, struct reload *rl, bool rules)
+{
+	struct sb_error again = { 0 };
+
+	members_unpublish(c, rl->changes, rl->n_labels, false);
+	if (rules && !c->starting && c->dataplane.publish(c->dataplane.self, c->rules, &again) < 0)
+		log_error("the kernel keeps rules of a refused reload: %s", again.message);
+	members_unstage(c, rl->changes, rl->n_labels);
+}
+
 /* A start that fails halfway leaves the kernel with what it has put there already: the former rules
  * are not known, and the new ones are right. */
 static int publish(struct core *c, struct reload *rl, struct sb_error *error)
@@ -336,7 +341,6 @@ static int publish(struct core *c, struct reload *rl, struct sb_error *error)
 	struct ruleset *former = c->rules;
 	/* Those that were read from the state have no numbers yet. */
 	const struct ruleset *numbered = c->starting ? NULL : former;
-	struct sb_error again = { 0 };
 	bool published = false;
 	int r;
 
@@ -348,30 +352,26 @@ static int publish(struct core *c, struct reload *rl, struct sb_error *error)
 		numbers_give_set(c, rl->rules, numbered);
 		return r;
 	}
-	r = pass_early(c, rl, error);
-	if (r == 0)
+	r = publish_labels(c, rl, true, error);
+	if (r == 0) {
 		r = c->dataplane.publish(c->dataplane.self, rl->rules, error);
-	if (r == 0) {
-		published = true;
+		published = r == 0;
+	}
+	if (r == 0)
+		r = publish_labels(c, rl, false, error);
+	if (r == 0)
 		r = members_commit(c, rl->changes, rl->n_labels, error);
-	} else {
-		members_unstage(c, rl->changes, rl->n_labels);
-	}
-	if (r == 0) {
-		c->rules = TAKE_PTR(rl->rules);
-		if (numbered)
-			numbers_give_set(c, numbered, c->rules);
-		ruleset_free(former);
-		rules_recount(c);
-		return 0;
-	}
-	numbers_give_set(c, rl->rules, numbered);
-	if (c->starting)
+	if (r < 0) {
+		unpublish(c, rl, published);
+		numbers_give_set(c, rl->rules, numbered);
 		return r;
-	if (published && c->dataplane.publish(c->dataplane.self, c->rules, &again) < 0)
-		log_error("the kernel keeps rules of a refused reload: %s", again.message);
-	pass_early_undo(c, rl);
-	return r;
+	}
+	c->rules = TAKE_PTR(rl->rules);
+	if (numbered)
+		numbers_give_set(c, numbered, c->rules);
+	ruleset_free(former);
+	rules_recount(c);
+	return 0;
 }
 
 int core_configure(struct core *c, const struct core_config *config, struct sb_error *error)
@@ -389,6 +389,7 @@ int core_configure(struct core *c, const struct core_config *config, struct sb_e
 	reload_clear(c, &rl, r < 0);
 	if (r < 0)
 		return r;
+	hold_refresh_all(c, NULL, &(struct sb_error){ 0 }); /* else the next sweep does */
 	core_labels_collect(c);
 	return 0;
 }

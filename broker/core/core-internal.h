@@ -2,6 +2,8 @@
 /* Shared by the files of core/, included by nobody else. */
 #pragma once
 
+#include <sys/queue.h>
+
 #include "broker/core/core.h"
 #include "broker/model/registry.h"
 
@@ -9,6 +11,7 @@ struct core {
 	struct dataplane_port dataplane;
 	struct state_port state;
 	struct host_port host;
+	struct watch_port watch;
 	const char *version;
 	const char *netns; /* NULL: the process's own */
 	uint64_t started;  /* seconds since the epoch */
@@ -21,6 +24,8 @@ struct core {
 	bool starting; /* the kernel's groups are an earlier run's: write them all anew */
 	bool unloaded;
 	size_t journal_tried; /* its size when it could not be compacted, see replay_sweep() */
+	LIST_HEAD(, life) lives;
+	uint64_t alarm_us; /* what the watch port was asked for; 0: nothing */
 };
 
 /* A handler: 0, or a negative errno with a sentence; then nothing has changed. */
@@ -30,6 +35,7 @@ typedef int (*request_handler)(struct core *c, struct request *rq, struct reply 
 int op_version(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 int op_register(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 int op_unregister(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_take(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 int op_bind(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 int op_unbind(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 int op_apply(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
@@ -48,11 +54,20 @@ int request_flag(const struct request *rq, const char *key, bool *ret, struct sb
 /* The label KEY=LABEL names, which must exist; *RET NULL when the field is absent and OPTIONAL. */
 int request_label(const struct core *c, const struct request *rq, bool optional, struct label **ret,
 		  struct sb_error *error);
+/* Whether who asks may register under NAME: 0, or -EPERM. Notes its unit in the actor. */
+int request_may_register(struct core *c, struct request *rq, const char *name,
+			 struct sb_error *error);
 /* PROTOCOL=, PREFIX= and PORTS= of a rule. */
 int request_rule(const struct request *rq, struct sb_rule_line *ret, struct sb_error *error);
 
 /* Adds a WARNING= to a reply, if there is room: what was done must not be refused for it. */
 void reply_warn(struct reply *reply, const char *format, ...) _printf_(2, 3);
+
+/* -- core.c -------------------------------------------------------------------------------------
+ */
+
+/* Drops the sockets of L that everybody closed. */
+void core_sweep_label(struct core *c, struct label *l);
 
 /* -- labels.c: labels that come and go -------------------------------------------------------- */
 
@@ -71,16 +86,27 @@ int core_stage_labels(struct core *c, struct sb_error *error);
 /* The wanted sockets of one label. After members_apply() it holds the former ones. */
 struct members_change {
 	struct label *label;
-	struct member *members; /* owned, in slots that are already filled */
+	struct member *members; /* owned, in slots that are already filled; copies are borrowed */
 	size_t n_members;
 	struct slot_list groups[SB_GROUPS_PER_LABEL];
 	enum when_empty when_empty;
-	bool rewrite; /* also what looks the same */
+	size_t n_rules[2][2]; /* that the label will have, [IPv6][UDP] */
+	int made[2][2];       /* fds of own sockets that are new, 0: none; see hold_adjust() */
+	unsigned n_reset;     /* waiting connections that it cost, see hold_settle() */
+	bool rewrite;         /* also what looks the same */
+	bool early;           /* published before the others: see members_publish() */
+	uint8_t stored;       /* kinds whose words are the new ones, a bit each */
 };
 
-/* Whether everybody closed M: its slot is empty, or holds a socket that is not it. When the kernel does
- * not tell it is not gone: nothing is dropped on a doubt. */
+/* Whether everybody closed M: its slot is empty, or holds a socket that is not it. When the kernel
+ * does not tell it is not gone: nothing is dropped on a doubt. */
 bool member_gone(const struct core *c, const struct member *m);
+
+/* Takes an unused slot for M, a socket of L, and puts FD (not consumed) into it. */
+int member_store(struct core *c, const struct label *l, struct member *m, int fd,
+		 struct sb_error *error);
+/* Empties the slot of M and gives it back. */
+void member_unstore(struct core *c, const struct member *m);
 
 /* Starts a change from L's living sockets, copied; -ENOMEM. */
 int members_change_begin(struct core *c, struct members_change *m, struct label *l);
@@ -99,12 +125,19 @@ size_t members_change_drop(struct members_change *m,
 int members_apply(struct core *c, struct members_change *changes, size_t n, struct sb_error *error);
 
 /*
- * The same in two steps, for what has to happen between them. members_stage() makes the changes in
- * the model, and writes lists and saved state where nobody looks yet; on failure everything is as
- * before, and nothing is staged any more, neither by others. Then either members_commit(), which on
- * failure leaves everything as before both, or members_unstage().
+ * The same in steps, for what has to happen between them. members_stage() makes the changes in the
+ * model, and writes lists and saved state where nobody looks yet; on failure everything is as
+ * before, and nothing is staged any more, neither by others. Then members_publish() and
+ * members_commit(), or members_unstage(), which takes everything back.
  */
 int members_stage(struct core *c, struct members_change *changes, size_t n, struct sb_error *error);
+/* Stores the words of the groups of one change, EARLY or not. On failure the words of some of its
+ * groups are the new ones, and to be taken back. */
+int members_publish(struct core *c, struct members_change *m, bool early, struct sb_error *error);
+/* Puts back the words of those changes that were published EARLY, or of those that were not. */
+void members_unpublish(struct core *c, struct members_change *changes, size_t n, bool early);
+/* Commits the state, and lets go of what is not reached any more. On failure nothing but the
+ * transaction of the state is undone. */
 int members_commit(struct core *c, struct members_change *changes, size_t n,
 		   struct sb_error *error);
 void members_unstage(struct core *c, struct members_change *changes, size_t n);

@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "broker/base/log.h"
-#include "broker/core/core-internal.h"
+#include "broker/core/hold.h"
 #include "broker/core/numbers.h"
 #include "broker/core/replay.h"
 
 struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
-		      const struct host_port *host, const char *version, const char *netns)
+		      const struct host_port *host, const struct watch_port *watch,
+		      const char *version, const char *netns)
 {
 	_cleanup_(core_freep) struct core *c = calloc(1, sizeof(*c));
 
@@ -19,6 +20,8 @@ struct core *core_new(const struct dataplane_port *dataplane, const struct state
 	c->dataplane = *dataplane;
 	c->state = *state;
 	c->host = *host;
+	c->watch = *watch;
+	LIST_INIT(&c->lives);
 	c->version = version;
 	c->netns = netns;
 	c->started = host->now(host->self);
@@ -35,6 +38,8 @@ void core_free(struct core *c)
 {
 	if (!c)
 		return;
+	if (c->registry)
+		hold_clear(c);
 	ruleset_free(c->config_rules);
 	ruleset_free(c->rules);
 	registry_free(c->registry);
@@ -53,7 +58,7 @@ static size_t count_members(const struct core *c)
 
 	for (struct label *l = registry_next(c->registry, NULL); l;
 	     l = registry_next(c->registry, l))
-		n += l->n_members;
+		n += label_sockets(l);
 	return n;
 }
 
@@ -71,11 +76,11 @@ static bool any_gone(const struct core *c, const struct label *l)
 	return false;
 }
 
-static void sweep_label(struct core *c, struct label *l)
+void core_sweep_label(struct core *c, struct label *l)
 {
 	struct members_change change = { 0 };
 	struct sb_error error = { 0 };
-	size_t before = l->n_members;
+	size_t before = label_sockets(l);
 
 	if (!any_gone(c, l))
 		return;
@@ -85,7 +90,7 @@ static void sweep_label(struct core *c, struct label *l)
 			    error.message);
 	else
 		log_info("label %s: %zu of %zu sockets closed by their service", l->name,
-			 before - l->n_members, before);
+			 before - label_sockets(l), before);
 	members_change_end(&change, 1);
 }
 
@@ -97,7 +102,9 @@ void core_sweep(struct core *c)
 		return;
 	for (struct label *l = registry_next(c->registry, NULL); l; l = next) {
 		next = registry_next(c->registry, l);
-		sweep_label(c, l);
+		core_sweep_label(c, l);
+		hold_update(c, l);
+		hold_refresh(c, l, NULL, &(struct sb_error){ 0 });
 		core_label_collect(c, l);
 	}
 	replay_sweep(c);

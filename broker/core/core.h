@@ -30,6 +30,7 @@ struct core_label_config {
 	struct policy policy;
 	unsigned max_sockets; /* 0: the broker-wide one */
 	enum when_empty when_empty;
+	uint64_t hold_timeout_us; /* 0: the default */
 	const struct rule *rules; /* label and origin are set by the core */
 	size_t n_rules;
 };
@@ -52,7 +53,9 @@ struct core_saved {
 
 /* The ports are copied; VERSION is borrowed for ever. NULL: out of memory. */
 struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
-		      const struct host_port *host, const char *version, const char *netns);
+		      const struct host_port *host, const struct watch_port *watch,
+		      const char *version, const char *netns);
+/* Closes what it holds. What is pinned stays. */
 void core_free(struct core *c);
 SB_DEFINE_CLEANUP(struct core, core_free)
 
@@ -72,6 +75,10 @@ int core_configure(struct core *c, const struct core_config *config, struct sb_e
 /* Drops sockets that were closed by everybody, and keeps the saved changes from growing without
  * bound. Cheap; call it now and then. */
 void core_sweep(struct core *c);
+
+/* From the loop: what was asked of the watch port has come. */
+void core_ready(struct core *c, int fd);
+void core_alarm(struct core *c);
 
 /* Answers one request. REPLY is zero-initialized by the caller and ready to be sent afterwards. The
  * fds stay the caller's. */

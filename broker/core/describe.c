@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "broker/core/lives.h"
 #include "broker/core/numbers.h"
 
 bool member_alive(struct core *c, const struct member *m)
@@ -18,13 +19,34 @@ void describe_label(struct core *c, const struct label *l, struct sb_text *text)
 	sb_record_begin(text, "label");
 	sb_record_add(text, "label", "%s", l->name);
 	sb_record_add(text, "rules", "%zu", label_rules(l));
-	sb_record_add(text, "sockets", "%zu", l->n_members);
+	sb_record_add(text, "sockets", "%zu", label_sockets(l));
 	sb_record_add(text, "when_empty", "%s", when_empty_name(l->when_empty));
+	if (l->when_empty == WHEN_EMPTY_HOLD)
+		sb_record_add(text, "hold_timeout", "%" PRIu64, l->hold_timeout_us / 1000000);
 	sb_record_add(text, "origin", "%s", l->configured ? "config" : "runtime");
 	sb_record_add(text, "max_sockets", "%u", l->max_sockets);
 	if (l->description)
 		sb_record_add(text, "description", "%s", l->description);
 	sb_record_end(text);
+}
+
+/* What is kept of M, and for how long. */
+static void describe_hold(struct core *c, const struct member *m, struct sb_text *text)
+{
+	uint64_t now_us = c->host.monotonic_us(c->host.self);
+	uint32_t waiting;
+
+	sb_record_add(text, "held", "%s", member_served(m) ? "no" : "yes");
+	if (member_served(m))
+		return;
+	if (m->held_since || m->wait_since)
+		sb_record_add(text, "held_since", "%" PRIu64,
+			      m->own ? m->wait_since : m->held_since);
+	if (m->hold_ends_us)
+		sb_record_add(text, "held_for", "%" PRIu64,
+			      m->hold_ends_us > now_us ? (m->hold_ends_us - now_us) / 1000000 : 0);
+	if (c->host.waiting(c->host.self, m->copy, &waiting) == 0)
+		sb_record_add(text, "waiting", "%" PRIu32, waiting);
 }
 
 void describe_member(struct core *c, const struct label *l, const struct member *m,
@@ -40,15 +62,21 @@ void describe_member(struct core *c, const struct label *l, const struct member 
 	sb_record_add(text, "cookie", "%" PRIu64, m->cookie);
 	sb_record_add(text, "slot", "%" PRIu32, m->slot);
 	sb_record_add(text, "state", "%s", member_alive(c, m) ? "alive" : "dead");
-	sb_record_add(text, "held", "no");
+	describe_hold(c, m, text);
 	if (m->address.family == AF_INET6)
 		sb_record_add(text, "dual", "%s", m->dual ? "yes" : "no");
 	sb_record_add(text, "reuseport", "%s", m->reuseport ? "yes" : "no");
-	sb_record_add(text, "pid", "%d", (int)m->pid);
-	sb_record_add(text, "uid", "%u", (unsigned)m->uid);
-	sb_record_add(text, "gid", "%u", (unsigned)m->gid);
+	if (m->own) {
+		sb_record_add(text, "own", "yes");
+	} else {
+		sb_record_add(text, "pid", "%d", (int)m->pid);
+		sb_record_add(text, "uid", "%u", (unsigned)m->uid);
+		sb_record_add(text, "gid", "%u", (unsigned)m->gid);
+	}
 	if (m->unit)
 		sb_record_add(text, "unit", "%s", m->unit);
+	if (m->life)
+		sb_record_add(text, "served_by", "%d", (int)m->life->pid);
 	sb_record_add(text, "since", "%" PRIu64, m->since);
 	sb_record_end(text);
 }

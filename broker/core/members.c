@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "broker/base/log.h"
-#include "broker/core/core-internal.h"
+#include "broker/core/hold.h"
 
 static int copy_member(struct member *to, const struct member *from)
 {
@@ -47,6 +47,33 @@ bool member_gone(const struct core *c, const struct member *m)
 	return r == -ENOENT || (r == 0 && cookie != m->cookie);
 }
 
+int member_store(struct core *c, const struct label *l, struct member *m, int fd,
+		 struct sb_error *error)
+{
+	int64_t slot = range_take(&c->registry->slots, 1);
+	char local[SB_ADDRESS_TEXT_MAX];
+	int r;
+
+	if (slot < 0)
+		return sb_fail(error, E2BIG, "all %d slots of the broker are in use", SB_SLOTS_MAX);
+	r = c->dataplane.slot_store(c->dataplane.self, (uint32_t)slot,
+				    SB_SLOT_OWNER(l->id, m->protocol == IPPROTO_UDP), fd);
+	if (r < 0) {
+		range_give(&c->registry->slots, (uint32_t)slot, 1);
+		return sb_fail(error, EIO, "label %s: the kernel does not take socket %s: %s",
+			       l->name, sb_endpoint_format(&m->address, m->port, local),
+			       strerror(-r));
+	}
+	m->slot = (uint32_t)slot;
+	return 0;
+}
+
+void member_unstore(struct core *c, const struct member *m)
+{
+	if (c->dataplane.slot_clear(c->dataplane.self, m->slot) == 0)
+		range_give(&c->registry->slots, m->slot, 1);
+}
+
 int members_change_begin(struct core *c, struct members_change *m, struct label *l)
 {
 	*m = (struct members_change){
@@ -54,6 +81,7 @@ int members_change_begin(struct core *c, struct members_change *m, struct label 
 		.when_empty = l->when_empty,
 		.rewrite = c->starting,
 	};
+	memcpy(m->n_rules, l->n_rules, sizeof(m->n_rules));
 	for (size_t i = 0; i < l->n_members; i++) {
 		int r;
 
@@ -157,38 +185,60 @@ static int prepare_lists(struct core *c, struct members_change *m, struct sb_err
 	return 0;
 }
 
-/* Stores the words of L's groups that differ from BEFORE. On failure *DONE says how far it got. */
-static int publish_groups(struct core *c, const struct label *l,
-			  const struct members_change *before, unsigned *done)
+/* Stores the words of the groups of NOW where they differ from those of BEFORE, or of those kinds
+ * in ONLY. Groups that have sockets come first: a packet that goes from one to the next must not
+ * find both without. */
+static int store_groups(struct core *c, const struct label *l, const struct slot_list *now,
+			enum when_empty when_empty, unsigned only, uint8_t *stored)
 {
-	for (*done = 0; *done < SB_GROUPS_PER_LABEL; (*done)++) {
-		const struct slot_list *g = &l->groups[*done];
-		int r;
+	for (unsigned empty = 0; empty < 2; empty++) {
+		for (unsigned kind = 0; kind < SB_GROUPS_PER_LABEL; kind++) {
+			uint32_t group = l->id * SB_GROUPS_PER_LABEL + kind;
+			int r;
 
-		if (!before->rewrite && same_group(g, &before->groups[*done]) &&
-		    l->when_empty == before->when_empty)
-			continue;
-		r = c->dataplane.group_store(c->dataplane.self, l->id * SB_GROUPS_PER_LABEL + *done,
-					     g->offset, g->count, l->when_empty);
-		if (r < 0)
-			return r;
+			if (!(only & 1U << kind) || (now[kind].count == 0) != empty)
+				continue;
+			r = c->dataplane.group_store(c->dataplane.self, group, now[kind].offset,
+						     now[kind].count, when_empty);
+			if (r < 0)
+				return r;
+			*stored |= (uint8_t)(1U << kind);
+		}
 	}
 	return 0;
 }
 
-/* Puts back the words of the first N_KINDS groups as M (the former members) has them. */
-static void unpublish_groups(struct core *c, const struct members_change *m, unsigned n_kinds)
+int members_publish(struct core *c, struct members_change *m, bool early, struct sb_error *error)
 {
 	const struct label *l = m->label;
+	unsigned changed = 0;
+	int r;
 
-	for (unsigned kind = 0; kind < n_kinds; kind++) {
-		const struct slot_list *g = &m->groups[kind];
+	for (unsigned kind = 0; kind < SB_GROUPS_PER_LABEL; kind++)
+		if (m->rewrite || !same_group(&l->groups[kind], &m->groups[kind]) ||
+		    l->when_empty != m->when_empty)
+			changed |= 1U << kind;
+	m->early = early;
+	r = store_groups(c, l, l->groups, l->when_empty, changed, &m->stored);
+	return r < 0 ? sb_fail(error, EIO, "label %s: its group cannot be written: %s", l->name,
+			       strerror(-r))
+		     : 0;
+}
 
-		if (same_group(g, &l->groups[kind]) && l->when_empty == m->when_empty)
+void members_unpublish(struct core *c, struct members_change *changes, size_t n, bool early)
+{
+	/* When starting, what was there is not known, and what was stored is right. */
+	if (c->starting)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct members_change *m = &changes[i];
+		uint8_t back = 0;
+
+		if (m->early != early || !m->stored)
 			continue;
-		if (c->dataplane.group_store(c->dataplane.self, l->id * SB_GROUPS_PER_LABEL + kind,
-					     g->offset, g->count, m->when_empty) < 0)
-			log_error("label %s: group %u could not be put back", l->name, kind);
+		if (store_groups(c, m->label, m->groups, m->when_empty, m->stored, &back) < 0)
+			log_error("label %s: its groups could not be put back", m->label->name);
+		m->stored = 0;
 	}
 }
 
@@ -221,11 +271,14 @@ static void unprepare(struct core *c, struct members_change *changes, size_t n)
 	while (n-- > 0) {
 		swap_members(&changes[n]);
 		give_lists(c, &changes[n]);
+		hold_undo(c, &changes[n]);
 	}
 }
 
 void members_unstage(struct core *c, struct members_change *changes, size_t n)
 {
+	members_unpublish(c, changes, n, false);
+	members_unpublish(c, changes, n, true);
 	c->state.rollback(c->state.self);
 	unprepare(c, changes, n);
 }
@@ -236,9 +289,13 @@ int members_stage(struct core *c, struct members_change *changes, size_t n, stru
 	int r = 0;
 
 	for (prepared = 0; prepared < n; prepared++) {
-		r = prepare_lists(c, &changes[prepared], error);
-		if (r < 0)
+		r = hold_adjust(c, &changes[prepared], error);
+		if (r == 0)
+			r = prepare_lists(c, &changes[prepared], error);
+		if (r < 0) {
+			hold_undo(c, &changes[prepared]);
 			break;
+		}
 		swap_members(&changes[prepared]); /* label: new, change: former */
 	}
 	if (r == 0)
@@ -250,32 +307,14 @@ int members_stage(struct core *c, struct members_change *changes, size_t n, stru
 
 int members_commit(struct core *c, struct members_change *changes, size_t n, struct sb_error *error)
 {
-	size_t published;
-	unsigned kinds = 0;
-	int r = 0;
+	int r = c->state.commit(c->state.self, error);
 
-	for (published = 0; published < n; published++) {
-		r = publish_groups(c, changes[published].label, &changes[published], &kinds);
-		if (r < 0) {
-			sb_fail(error, EIO, "label %s: its group cannot be written: %s",
-				changes[published].label->name, strerror(-r));
-			break;
-		}
-	}
-	if (r == 0)
-		r = c->state.commit(c->state.self, error);
-	if (r < 0) {
-		/* When starting, what was there is not known, and what was stored is right. */
-		if (published < n && !c->starting)
-			unpublish_groups(c, &changes[published], kinds);
-		while (published-- > 0 && !c->starting)
-			unpublish_groups(c, &changes[published], SB_GROUPS_PER_LABEL);
-		members_unstage(c, changes, n);
+	if (r < 0)
 		return r;
-	}
 	for (size_t i = 0; i < n; i++) {
 		release_former(c, &changes[i]);
 		give_lists(c, &changes[i]);
+		hold_settle(c, &changes[i]);
 	}
 	return 0;
 }
@@ -284,5 +323,13 @@ int members_apply(struct core *c, struct members_change *changes, size_t n, stru
 {
 	int r = members_stage(c, changes, n, error);
 
-	return r < 0 ? r : members_commit(c, changes, n, error);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = members_publish(c, &changes[i], false, error);
+	if (r == 0)
+		r = members_commit(c, changes, n, error);
+	if (r < 0)
+		members_unstage(c, changes, n);
+	return r;
 }

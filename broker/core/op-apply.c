@@ -5,8 +5,8 @@
 #include <sys/mman.h>
 
 #include "broker/base/log.h"
-#include "broker/core/core-internal.h"
 #include "broker/core/guard.h"
+#include "broker/core/hold.h"
 #include "broker/core/replace.h"
 #include "protocol/wire-io.h"
 
@@ -61,11 +61,15 @@ static int apply_text(struct core *c, struct mapping *text, struct parsed_rules 
 		 * state when the file drops it. A line that repeats another is not saved either. */
 		const char *saved = parsed->skipped ? NULL : text->data ? text->data : "";
 
+		r = hold_refresh_all(c, next, error);
+		if (r < 0)
+			return r;
 		r = replace_stage(c, next, saved, text->length, parsed->n_new_labels > 0, error);
 		/* Publishing is when memory is at its peak: the text need not be there then. */
 		mapping_clear(text);
 		if (r == 0)
 			r = replace_rules(c, &next, error);
+		hold_refresh_all(c, NULL, &(struct sb_error){ 0 }); /* else the next sweep does */
 		if (r < 0)
 			return r;
 	}

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "broker/base/log.h"
-#include "broker/core/core-internal.h"
 #include "broker/core/guard.h"
+#include "broker/core/hold.h"
 
 #define EDITS_MAX (SB_PORT_LIST_MAX * 2)
 
@@ -68,14 +68,32 @@ static int bind_one(struct core *c, const struct rule *rule, struct edits *e, vo
 	return 0;
 }
 
-static void collect_old_labels(struct core *c, const struct edits *e)
+/* Labels that lost rules. */
+static void look_at_old_labels(struct core *c, const struct edits *e)
 {
 	for (size_t i = 0; i < e->n; i++) {
 		struct label *l = registry_get(c->registry, e->list[i].old_label);
 
-		if (e->list[i].kind != RULE_ADD && l)
-			core_label_collect(c, l);
+		if (e->list[i].kind == RULE_ADD || !l)
+			continue;
+		hold_refresh(c, l, NULL, &(struct sb_error){ 0 }); /* else the next sweep does */
+		core_label_collect(c, l);
 	}
+}
+
+/* The packets of new rules must find a place to wait from the first one on. */
+static int prepare_hold(struct core *c, struct label *l, const struct edits *e,
+			struct sb_error *error)
+{
+	size_t n[2][2];
+
+	memcpy(n, l->n_rules, sizeof(n));
+	for (size_t i = 0; i < e->n; i++) {
+		const struct rule *r = &e->list[i].rule;
+
+		n[r->family == AF_INET6][r->protocol == IPPROTO_UDP]++;
+	}
+	return hold_refresh(c, l, n, error);
 }
 
 static int bind_rules(struct core *c, const struct sb_rule_line *line, struct label *l,
@@ -90,7 +108,13 @@ static int bind_rules(struct core *c, const struct sb_rule_line *line, struct la
 			       "there are %zu rules already, there may be %zu (MaxRules= in "
 			       "sockbroker.conf)",
 			       ruleset_count(c->rules), c->settings.max_rules);
-	return rules_edit(c, &line->prefix, e->list, e->n, created, error);
+	r = prepare_hold(c, l, e, error);
+	if (r < 0)
+		return r;
+	r = rules_edit(c, &line->prefix, e->list, e->n, created, error);
+	if (r < 0)
+		hold_refresh(c, l, NULL, &(struct sb_error){ 0 });
+	return r;
 }
 
 static void warn_taken(struct core *c, const struct edits *e, struct reply *reply)
@@ -134,7 +158,7 @@ int op_bind(struct core *c, struct request *rq, struct reply *reply, struct sb_e
 	}
 	log_info("label %s: %zu rules added, %zu moved by uid %u", name, e->added, e->moved,
 		 (unsigned)rq->actor->uid);
-	collect_old_labels(c, e);
+	look_at_old_labels(c, e);
 	sb_writer_add(&reply->writer, "ADDED", "%zu", e->added);
 	sb_writer_add(&reply->writer, "MOVED", "%zu", e->moved);
 	sb_writer_add(&reply->writer, "UNCHANGED", "%zu", e->unchanged);
@@ -188,7 +212,7 @@ int op_unbind(struct core *c, struct request *rq, struct reply *reply, struct sb
 	if (r < 0)
 		return r;
 	log_info("%zu rules removed by uid %u", e->removed, (unsigned)rq->actor->uid);
-	collect_old_labels(c, e);
+	look_at_old_labels(c, e);
 	sb_writer_add(&reply->writer, "REMOVED", "%zu", e->removed);
 	return 0;
 }

@@ -21,6 +21,7 @@ struct explanation {
 	size_t living;               /* sockets that such a packet may meet */
 	size_t stepped_over;         /* living IPv4 sockets that did not take it */
 	bool reuseport;              /* one of them shares its port (SO_REUSEPORT) */
+	bool waits;                  /* none of them has a service: WhenEmpty=hold */
 	struct verdict verdict;
 	char reason[SB_ERROR_MESSAGE_MAX];
 	const char *source;
@@ -73,18 +74,30 @@ static int parse(const struct request *rq, struct explanation *x, struct sb_erro
 	return r < 0 ? r : parse_from(rq, x, error);
 }
 
+static const struct member *member_in_slot(const struct label *l, uint32_t slot)
+{
+	for (size_t i = 0; i < l->n_members; i++)
+		if (l->members[i].slot == slot)
+			return &l->members[i];
+	return NULL;
+}
+
 /* Counts the living sockets of group KIND, and looks for the one with the verdict's cookie. */
 static size_t look_at_group(struct core *c, struct explanation *x, unsigned kind)
 {
-	size_t living = 0;
+	const struct label *l = x->label;
+	uint32_t slots[SB_GROUP_SLOTS_MAX];
+	size_t n = members_group_slots(l->members, l->n_members, kind, slots), living = 0;
 
-	for (size_t i = 0; i < x->label->n_members; i++) {
-		const struct member *m = &x->label->members[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct member *m = member_in_slot(l, slots[i]);
 
-		if (!member_in_group(m, kind) || !member_alive(c, m))
+		if (!member_alive(c, m) ||
+		    (m->own && m->address.family != x->packet.destination.family))
 			continue;
 		living++;
 		x->reuseport |= m->reuseport;
+		x->waits = !member_served(m);
 		if (x->verdict.kind == VERDICT_SOCKET && m->cookie == x->verdict.cookie)
 			x->chosen = m;
 	}
@@ -92,17 +105,21 @@ static size_t look_at_group(struct core *c, struct explanation *x, unsigned kind
 }
 
 /* The sockets that the packet may meet, and the chosen one among them. IPv4 packets go on to the
- * dual-stack sockets when no IPv4 socket takes them. */
+ * dual-stack sockets when no IPv4 socket takes them, and all to where they wait. */
 static void look_at_sockets(struct core *c, struct explanation *x)
 {
 	unsigned base = x->packet.protocol == IPPROTO_UDP ? SB_GROUP_UDP : 0;
 	bool v6 = x->packet.destination.family == AF_INET6;
 
 	x->living = look_at_group(c, x, base + (v6 ? SB_GROUP_V6 : SB_GROUP_V4));
-	if (v6 || x->chosen || (x->living > 0 && x->verdict.kind != VERDICT_SOCKET))
+	if (x->chosen || (x->living > 0 && x->verdict.kind != VERDICT_SOCKET))
 		return;
-	x->stepped_over = x->living;
-	x->living = look_at_group(c, x, base + SB_GROUP_DUAL);
+	if (!v6) {
+		x->stepped_over = x->living;
+		x->living = look_at_group(c, x, base + SB_GROUP_DUAL);
+	}
+	if (x->living == 0)
+		x->living = look_at_group(c, x, base + SB_GROUP_HOLD);
 }
 
 static void judge_without_rule(struct explanation *x)
@@ -117,8 +134,11 @@ static void judge_empty(struct explanation *x)
 	bool pass = x->label->when_empty == WHEN_EMPTY_PASS;
 	bool udp = x->packet.protocol == IPPROTO_UDP;
 
-	snprintf(x->reason, sizeof(x->reason),
-		 "label %s has no living socket for it, and WhenEmpty=%s: %s", x->label->name,
+	bool hold = x->label->when_empty == WHEN_EMPTY_HOLD;
+
+	snprintf(x->reason, sizeof(x->reason), "label %s has no living socket for it, and %s%s: %s",
+		 x->label->name,
+		 hold ? "none for it to wait in, in spite of WhenEmpty=" : "WhenEmpty=",
 		 when_empty_name(x->label->when_empty),
 		 pass  ? "the ordinary socket lookup decides"
 		 : udp ? "the sender gets an ICMP port unreachable"
@@ -126,9 +146,24 @@ static void judge_empty(struct explanation *x)
 	x->agrees = x->verdict.kind == (pass ? VERDICT_PASS : VERDICT_DROP);
 }
 
+/* How it is with a packet that waits. */
+static void tell_wait(struct explanation *x)
+{
+	const struct label *l = x->label;
+
+	snprintf(x->reason, sizeof(x->reason),
+		 "label %s has no service for it now, and WhenEmpty=hold: it waits for one, %.6g s "
+		 "at most",
+		 l->name, (double)l->hold_timeout_us / 1e6);
+}
+
 static void judge_socket(struct explanation *x)
 {
 	x->agrees = x->chosen != NULL;
+	if (x->chosen && x->waits) {
+		tell_wait(x);
+		return;
+	}
 	if (!x->chosen)
 		snprintf(x->reason, sizeof(x->reason),
 			 "the kernel chose the socket with cookie %" PRIu64
@@ -160,6 +195,9 @@ static void judge_unknown(struct explanation *x)
 		judge_empty(x);
 		x->verdict.kind =
 			x->label->when_empty == WHEN_EMPTY_PASS ? VERDICT_PASS : VERDICT_DROP;
+	} else if (x->waits) {
+		x->verdict.kind = VERDICT_SOCKET;
+		tell_wait(x);
 	} else {
 		x->verdict.kind = VERDICT_SOCKET;
 		snprintf(x->reason, sizeof(x->reason),
@@ -230,7 +268,9 @@ static void describe(struct core *c, const struct explanation *x, struct sb_text
 	if (x->chosen)
 		describe_member(c, x->label, x->chosen, text);
 	sb_record_begin(text, "verdict");
-	sb_record_add(text, "verdict", "%s", names[x->verdict.kind]);
+	sb_record_add(text, "verdict", "%s",
+		      x->waits && x->verdict.kind == VERDICT_SOCKET ? "hold"
+								    : names[x->verdict.kind]);
 	sb_record_add(text, "reason", "%s", x->reason);
 	sb_record_add(text, "source", "%s", x->source);
 	sb_record_add(text, "agrees", "%s", x->agrees ? "yes" : "no");

@@ -4,138 +4,18 @@
 #include <string.h>
 
 #include "broker/base/log.h"
-#include "broker/core/core-internal.h"
 #include "broker/core/describe.h"
+#include "broker/core/hold.h"
+#include "broker/core/lives.h"
+#include "broker/core/registration.h"
 #include "broker/model/socket-check.h"
-
-#define REGISTER_LABELS_MAX 64 /* labels of one request */
-
-/* One label of the request and the fds that are meant for it. */
-struct part {
-	const char *name;
-	struct label *label;
-	bool created;
-	size_t first, count;
-};
-
-struct registration {
-	struct part parts[REGISTER_LABELS_MAX];
-	size_t n_parts;
-	bool add;
-	struct member members[SB_WIRE_FDS_MAX]; /* by fd; units borrowed from the actor */
-	uint32_t filled[SB_WIRE_FDS_MAX];       /* slots that hold a socket now */
-	size_t n_filled;
-	struct members_change changes[REGISTER_LABELS_MAX];
-	size_t n_changes;
-};
-
-static int parse_count(const char *value, size_t left, size_t *ret, struct sb_error *error)
-{
-	char *end;
-	unsigned long n;
-
-	errno = 0;
-	n = strtoul(value, &end, 10);
-	if (errno || *end || value[0] < '0' || value[0] > '9' || n == 0)
-		return sb_fail(error, EINVAL, "COUNT=%s is not a number of sockets", value);
-	if (n > left)
-		return sb_fail(error, EBADF, "COUNT=%lu, but only %zu sockets are left", n, left);
-	*ret = n;
-	return 0;
-}
-
-/* LABEL= with its COUNT=, repeated; a label without a count takes all that are left. */
-static int parse_parts(const struct request *rq, struct registration *reg, struct sb_error *error)
-{
-	const struct sb_message *m = rq->message;
-	size_t used = 0;
-	int r;
-
-	for (size_t i = 0; i < m->n_fields; i++) {
-		struct part *p = &reg->parts[reg->n_parts];
-
-		if (!strcmp(m->fields[i].key, "COUNT") &&
-		    (i == 0 || strcmp(m->fields[i - 1].key, "LABEL") != 0))
-			return sb_fail(error, EINVAL,
-				       "COUNT=%s does not follow a LABEL=", m->fields[i].value);
-		if (strcmp(m->fields[i].key, "LABEL") != 0)
-			continue;
-		if (reg->n_parts == REGISTER_LABELS_MAX)
-			return sb_fail(error, EMSGSIZE, "more than %d labels in one request",
-				       REGISTER_LABELS_MAX);
-		r = sb_label_check(m->fields[i].value, error);
-		if (r < 0)
-			return r;
-		for (size_t k = 0; k < reg->n_parts; k++)
-			if (!strcmp(reg->parts[k].name, m->fields[i].value))
-				return sb_fail(error, EINVAL, "label %s comes twice",
-					       m->fields[i].value);
-		p->name = m->fields[i].value;
-		p->first = used;
-		p->count = rq->n_fds - used;
-		if (i + 1 < m->n_fields && !strcmp(m->fields[i + 1].key, "COUNT")) {
-			r = parse_count(m->fields[i + 1].value, rq->n_fds - used, &p->count, error);
-			if (r < 0)
-				return r;
-		}
-		if (p->count == 0)
-			return sb_fail(error, EBADF, "no socket is left for label %s", p->name);
-		used += p->count;
-		reg->n_parts++;
-	}
-	if (reg->n_parts == 0)
-		return sb_fail(error, EINVAL, "the request lacks LABEL=");
-	if (used != rq->n_fds)
-		return sb_fail(error, EBADF, "%zu sockets came, but only %zu have a label",
-			       rq->n_fds, used);
-	return 0;
-}
-
-static int parse_mode(const struct request *rq, bool *add, struct sb_error *error)
-{
-	const char *mode;
-	int r;
-
-	*add = false;
-	if (sb_message_count(rq->message, "MODE") == 0)
-		return 0;
-	r = request_need(rq, "MODE", &mode, error);
-	if (r < 0)
-		return r;
-	if (strcmp(mode, "add") != 0 && strcmp(mode, "replace") != 0)
-		return sb_fail(error, EINVAL, "MODE= is add or replace, not \"%s\"", mode);
-	*add = !strcmp(mode, "add");
-	return 0;
-}
-
-/* A label without a file is known to nobody but admins, so the refusal for it is the same whether
- * it exists or not. */
-static int authorize(struct core *c, struct request *rq, const char *name, struct sb_error *error)
-{
-	const struct label *l = registry_find(c->registry, name);
-	const struct policy *policy = l && l->configured ? &l->policy : NULL;
-	const struct policy_groups *groups = &c->settings.groups;
-	bool group = c->settings.admin_group[0] != '\0';
-
-	if (!rq->actor->unit[0]) /* for the decision, and for status */
-		c->host.unit(c->host.self, rq->actor->pid, rq->pidfd, rq->actor->unit,
-			     sizeof(rq->actor->unit));
-	if (policy_may_register(rq->actor, groups, policy))
-		return 0;
-	return sb_fail(error, EPERM,
-		       "uid %u may not register under label %s: only root%s%s%s%s may%s",
-		       (unsigned)rq->actor->uid, name, group ? ", group " : "",
-		       group ? c->settings.admin_group : "", policy && policy->summary ? ", " : "",
-		       policy && policy->summary ? policy->summary : "",
-		       policy ? "" : " (it has no label file with AllowUser= or the like)");
-}
 
 static int inspect_all(struct core *c, const struct request *rq, struct registration *reg,
 		       struct sb_error *error)
 {
 	uint64_t netns = c->host.netns_cookie(c->host.self);
 
-	for (size_t i = 0; i < rq->n_fds; i++) {
+	for (size_t i = 0; i < reg->n_sockets; i++) {
 		struct member *m = &reg->members[i];
 		struct socket_facts facts;
 		int r = c->host.inspect(c->host.self, rq->fds[i], &facts);
@@ -156,6 +36,7 @@ static int inspect_all(struct core *c, const struct request *rq, struct registra
 			.gid = rq->actor->gid,
 			.unit = rq->actor->unit[0] ? rq->actor->unit : NULL,
 			.since = c->host.now(c->host.self),
+			.copy = -1,
 		};
 		sb_address_from_sockaddr(&facts.local, &m->address, &m->port);
 		for (size_t k = 0; k < i; k++)
@@ -198,25 +79,48 @@ static bool has_cookie(const struct member *m, const void *data)
 	return m->cookie == *(const uint64_t *)data;
 }
 
-static int fill_slot(struct core *c, struct registration *reg, const struct label *l,
-		     struct member *m, int fd, struct sb_error *error)
+/* The life of who serves the sockets, which ones under WhenEmpty=hold need. */
+static int find_life(struct core *c, const struct request *rq, struct registration *reg,
+		     struct sb_error *error)
 {
-	int64_t slot = range_take(&c->registry->slots, 1);
-	char local[SB_ADDRESS_TEXT_MAX];
-	int r;
+	pid_t pid = rq->actor->pid;
+	int r = 0;
 
-	if (slot < 0)
-		return sb_fail(error, E2BIG, "all %d slots of the broker are in use", SB_SLOTS_MAX);
-	r = c->dataplane.slot_store(c->dataplane.self, (uint32_t)slot,
-				    SB_SLOT_OWNER(l->id, m->protocol == IPPROTO_UDP), fd);
-	if (r < 0) {
-		range_give(&c->registry->slots, (uint32_t)slot, 1);
-		return sb_fail(error, EIO, "label %s: the kernel does not take socket %s: %s",
-			       l->name, sb_endpoint_format(&m->address, m->port, local),
-			       strerror(-r));
+	if (reg->life)
+		return 0;
+	if (reg->pidfd >= 0)
+		r = c->host.pidfd_pid(c->host.self, reg->pidfd, &pid);
+	if (r == -ESRCH)
+		return sb_fail(error, ESRCH, "the process of the passed pidfd has ended");
+	if (r < 0)
+		return sb_fail(error, EBADF,
+			       "PIDFD=yes, but the last file descriptor of the request is no "
+			       "pidfd (pidfd_open)");
+	return life_new(c, pid, reg->pidfd >= 0 ? reg->pidfd : rq->pidfd, &reg->life, error);
+}
+
+/* Under WhenEmpty=hold the broker keeps a copy of M, a socket of L; OLD is the same, as it was
+ * registered before, or NULL. */
+static int keep_copy(struct core *c, const struct request *rq, struct registration *reg,
+		     const struct label *l, struct member *m, const struct member *old, int fd,
+		     struct sb_error *error)
+{
+	int r = find_life(c, rq, reg, error);
+
+	if (r < 0)
+		return r;
+	if (old && old->copy >= 0) {
+		m->copy = old->copy;
+	} else {
+		r = c->host.copy(c->host.self, fd, &m->copy);
+		if (r < 0)
+			return sb_fail(error, -r, "label %s: its sockets cannot be kept: %s",
+				       l->name, strerror(-r));
+		reg->copies[reg->n_copies++] = m->copy;
 	}
-	m->slot = (uint32_t)slot;
-	reg->filled[reg->n_filled++] = m->slot;
+	m->life = reg->life;
+	if (!m->life || m->life->ended)
+		hold_begin(c, l, m);
 	return 0;
 }
 
@@ -226,6 +130,7 @@ static int prepare_part(struct core *c, const struct request *rq, struct registr
 	struct members_change *change = &reg->changes[reg->n_changes++];
 	struct kinds kinds = { &reg->members[p->first], p->count };
 	int r = members_change_begin(c, change, p->label);
+	size_t n;
 
 	if (r < 0)
 		return sb_fail(error, -r, "label %s: %s", p->name, strerror(-r));
@@ -236,18 +141,23 @@ static int prepare_part(struct core *c, const struct request *rq, struct registr
 		const struct member *old = find_in_slot(c, p->label, m->cookie);
 
 		members_change_drop(change, has_cookie, &m->cookie);
-		if (old)
+		if (old) {
 			m->slot = old->slot;
-		else
-			r = fill_slot(c, reg, p->label, m, rq->fds[i], error);
+		} else {
+			r = member_store(c, p->label, m, rq->fds[i], error);
+			if (r < 0)
+				return r;
+			reg->stored[reg->n_stored++] = *m;
+		}
+		if (p->label->when_empty == WHEN_EMPTY_HOLD)
+			r = keep_copy(c, rq, reg, p->label, m, old, rq->fds[i], error);
 		if (r < 0)
 			return r;
 		if (members_change_add(change, m) < 0)
 			return sb_fail(error, ENOMEM, "out of memory");
 	}
 	for (unsigned kind = 0; kind < SB_GROUPS_PER_LABEL; kind++) {
-		size_t n = 0;
-
+		n = 0;
 		for (size_t i = 0; i < change->n_members; i++)
 			n += member_in_group(&change->members[i], kind);
 		if (n > SB_GROUP_SLOTS_MAX)
@@ -257,18 +167,35 @@ static int prepare_part(struct core *c, const struct request *rq, struct registr
 				"the program looks at %d at most",
 				p->name, n, SB_GROUP_SLOTS_MAX);
 	}
-	if (change->n_members > p->label->max_sockets)
+	n = members_handed_in(change->members, change->n_members);
+	if (n > p->label->max_sockets)
 		return sb_fail(error, ENOSPC,
 			       "label %s would have %zu sockets, it may have %u (MaxSockets=)",
-			       p->name, change->n_members, p->label->max_sockets);
+			       p->name, n, p->label->max_sockets);
 	return 0;
 }
 
-static void undo_slots(struct core *c, const struct registration *reg)
+static void undo(struct core *c, const struct registration *reg)
 {
-	for (size_t i = 0; i < reg->n_filled; i++)
-		if (c->dataplane.slot_clear(c->dataplane.self, reg->filled[i]) == 0)
-			range_give(&c->registry->slots, reg->filled[i], 1);
+	for (size_t i = 0; i < reg->n_stored; i++)
+		member_unstore(c, &reg->stored[i]);
+	for (size_t i = 0; i < reg->n_copies; i++)
+		c->host.close(c->host.self, reg->copies[i]);
+	for (size_t i = 0; i < reg->n_parts; i++)
+		if (reg->parts[i].created)
+			core_label_collect(c, reg->parts[i].label);
+}
+
+/* What waited in sockets that these replace cannot move to them. */
+static void warn_reset(const struct registration *reg, struct reply *reply)
+{
+	for (size_t i = 0; i < reg->n_changes; i++)
+		if (reg->changes[i].n_reset > 0)
+			reply_warn(reply,
+				   "%u connections that waited for label %s were reset: they were "
+				   "in another socket; a service that takes that one (sockbroker "
+				   "run) gets them",
+				   reg->changes[i].n_reset, reg->changes[i].label->name);
 }
 
 /* An IPv6-only socket never sees the IPv4 rules of its label: nothing is wrong with that, but it
@@ -292,12 +219,12 @@ static void warn_families(const struct part *p, struct reply *reply)
 }
 
 static int register_all(struct core *c, struct request *rq, struct registration *reg,
-			struct sb_error *error)
+			struct reply *reply, struct sb_error *error)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < reg->n_parts && r == 0; i++)
-		r = authorize(c, rq, reg->parts[i].name, error);
+		r = request_may_register(c, rq, reg->parts[i].name, error);
 	if (r == 0)
 		r = inspect_all(c, rq, reg, error);
 	for (size_t i = 0; i < reg->n_parts && r == 0; i++)
@@ -307,12 +234,11 @@ static int register_all(struct core *c, struct request *rq, struct registration 
 		r = prepare_part(c, rq, reg, &reg->parts[i], error);
 	if (r == 0)
 		r = members_apply(c, reg->changes, reg->n_changes, error);
-	if (r < 0) {
-		undo_slots(c, reg);
-		for (size_t i = 0; i < reg->n_parts; i++)
-			if (reg->parts[i].created)
-				core_label_collect(c, reg->parts[i].label);
-	}
+	if (r < 0)
+		undo(c, reg);
+	else
+		warn_reset(reg, reply);
+	life_collect(c, reg->life);
 	members_change_end(reg->changes, reg->n_changes);
 	return r;
 }
@@ -324,20 +250,18 @@ int op_register(struct core *c, struct request *rq, struct reply *reply, struct 
 
 	if (!reg)
 		return sb_fail(error, ENOMEM, "out of memory");
-	r = parse_mode(rq, &reg->add, error);
+	r = registration_parse(rq, reg, error);
 	if (r == 0)
-		r = parse_parts(rq, reg, error);
-	if (r == 0)
-		r = register_all(c, rq, reg, error);
+		r = register_all(c, rq, reg, reply, error);
 	if (r < 0)
 		return r;
-	sb_writer_add(&reply->writer, "SOCKETS", "%zu", rq->n_fds);
+	sb_writer_add(&reply->writer, "SOCKETS", "%zu", reg->n_sockets);
 	for (size_t i = 0; i < reg->n_parts; i++) {
 		const struct label *l = reg->parts[i].label;
 
 		log_info("label %s: %zu sockets %s by uid %u, pid %d; %zu in all", l->name,
 			 reg->parts[i].count, reg->add ? "added" : "registered",
-			 (unsigned)rq->actor->uid, (int)rq->actor->pid, l->n_members);
+			 (unsigned)rq->actor->uid, (int)rq->actor->pid, label_sockets(l));
 		warn_families(&reg->parts[i], reply);
 	}
 	return 0;

@@ -16,7 +16,7 @@ static void describe_broker(struct core *c, struct sb_text *text)
 	c->dataplane.info(c->dataplane.self, &info);
 	for (struct label *l = registry_next(c->registry, NULL); l;
 	     l = registry_next(c->registry, l))
-		sockets += l->n_members;
+		sockets += label_sockets(l);
 	sb_record_begin(text, "broker");
 	sb_record_add(text, "version", "%s", c->version);
 	sb_record_add(text, "pid", "%d", (int)getpid());
@@ -52,11 +52,11 @@ static void describe_programs(struct core *c, struct sb_text *text)
 /* The sockets that packets of this protocol and family may meet: for IPv4 the dual-stack ones
  * stand in when there is no IPv4 socket. */
 static void count_sockets(struct core *c, const struct label *l, unsigned v6, unsigned udp,
-			  size_t *total, size_t *living)
+			  size_t *total, size_t *living, size_t *served)
 {
 	unsigned base = udp ? SB_GROUP_UDP : 0;
 
-	*total = *living = 0;
+	*total = *living = *served = 0;
 	for (size_t i = 0; i < l->n_members; i++) {
 		const struct member *m = &l->members[i];
 
@@ -66,6 +66,7 @@ static void count_sockets(struct core *c, const struct label *l, unsigned v6, un
 			continue;
 		(*total)++;
 		*living += member_alive(c, m);
+		*served += member_served(m);
 	}
 }
 
@@ -75,9 +76,9 @@ static void describe_group(struct core *c, const struct label *l, unsigned v6, u
 	uint32_t group = l->id * SB_GROUPS_PER_LABEL + (udp ? SB_GROUP_UDP : 0) +
 			 (v6 ? SB_GROUP_V6 : SB_GROUP_V4);
 	struct sb_group_counters n = { 0 };
-	size_t total, living;
+	size_t total, living, served;
 
-	count_sockets(c, l, v6, udp, &total, &living);
+	count_sockets(c, l, v6, udp, &total, &living, &served);
 	c->dataplane.counters(c->dataplane.self, group, &n);
 	if (total == 0 && l->n_rules[v6][udp] == 0 && n.lookups == 0)
 		return;
@@ -90,6 +91,7 @@ static void describe_group(struct core *c, const struct label *l, unsigned v6, u
 	sb_record_add(text, "living", "%zu", living);
 	sb_record_add(text, "lookups", "%" PRIu64, (uint64_t)n.lookups);
 	sb_record_add(text, "misses", "%" PRIu64, (uint64_t)n.misses);
+	sb_record_add(text, "holds", "%" PRIu64, (uint64_t)n.held);
 	sb_record_add(text, "respected", "%" PRIu64, (uint64_t)n.respected);
 	sb_record_add(text, "dead_slots", "%" PRIu64, (uint64_t)n.dead_slots);
 	sb_record_add(text, "err_family", "%" PRIu64, (uint64_t)n.err_family);
@@ -109,28 +111,40 @@ static void warn(const struct label *l, struct sb_text *text, const char *senten
 	sb_record_end(text);
 }
 
+/* What is wrong with the sockets for packets of one family; NULL: nothing. OTHERS: living sockets
+ * of the other one. */
+static const char *find_fault(const struct label *l, unsigned v6, size_t living, size_t served,
+			      size_t others)
+{
+	if (l->when_empty == WHEN_EMPTY_HOLD && served == 0)
+		return v6 ? "it has IPv6 rules, but no service now: packets wait"
+			  : "it has IPv4 rules, but no service now: packets wait";
+	if (living > 0)
+		return NULL;
+	if (others == 0)
+		return v6 ? "it has IPv6 rules, but no living socket"
+			  : "it has IPv4 rules, but no living socket";
+	return v6 ? "it has IPv6 rules, but its sockets are IPv4 and cannot take IPv6 packets"
+		  : "it has IPv4 rules, but its sockets are IPv6-only (IPV6_V6ONLY, or bound to "
+		    "one IPv6 address) and cannot take IPv4 packets";
+}
+
 static void describe_warnings(struct core *c, const struct label *l, struct sb_text *text)
 {
 	for (unsigned udp = 0; udp < 2; udp++) {
-		const char *protocol = udp ? "UDP:" : "TCP:";
-		size_t v4, v6, living4, living6;
+		const char *protocol = udp ? "UDP:" : "TCP:", *fault;
+		size_t total[2], living[2], served[2];
 
-		count_sockets(c, l, 0, udp, &v4, &living4);
-		count_sockets(c, l, 1, udp, &v6, &living6);
-		if (l->n_rules[0][udp] && !living4)
-			warn(l, text,
-			     living6 ? "it has IPv4 rules, but its sockets are IPv6-only "
-				       "(IPV6_V6ONLY, or bound to one IPv6 address) and cannot "
-				       "take IPv4 packets"
-				     : "it has IPv4 rules, but no living socket",
-			     protocol);
-		if (l->n_rules[1][udp] && !living6)
-			warn(l, text,
-			     living4 ? "it has IPv6 rules, but its sockets are IPv4 and cannot "
-				       "take IPv6 packets"
-				     : "it has IPv6 rules, but no living socket",
-			     protocol);
-		if (!l->n_rules[0][udp] && !l->n_rules[1][udp] && v4 + v6 > 0)
+		for (unsigned v6 = 0; v6 < 2; v6++)
+			count_sockets(c, l, v6, udp, &total[v6], &living[v6], &served[v6]);
+		for (unsigned v6 = 0; v6 < 2; v6++) {
+			if (l->n_rules[v6][udp] == 0)
+				continue;
+			fault = find_fault(l, v6, living[v6], served[v6], living[!v6]);
+			if (fault)
+				warn(l, text, fault, protocol);
+		}
+		if (!l->n_rules[0][udp] && !l->n_rules[1][udp] && total[0] + total[1] > 0)
 			warn(l, text, "it has sockets, but no rule leads to them", protocol);
 	}
 }

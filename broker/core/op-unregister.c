@@ -20,7 +20,7 @@ static bool leaves(const struct member *m, const void *data)
 {
 	const struct wanted *w = data;
 
-	return of_protocol(m, w) && (w->admin || m->uid == w->uid);
+	return !m->own && of_protocol(m, w) && (w->admin || m->uid == w->uid);
 }
 
 /* CHANGE: the living sockets. */
@@ -30,7 +30,7 @@ static int refuse_empty(const struct members_change *change, const struct wanted
 	const struct label *l = change->label;
 
 	for (size_t i = 0; i < change->n_members; i++)
-		if (of_protocol(&change->members[i], w))
+		if (!change->members[i].own && of_protocol(&change->members[i], w))
 			return sb_fail(error, EPERM,
 				       "uid %u registered none of the sockets of label %s; their "
 				       "registrants and admins may take them out",
@@ -74,7 +74,7 @@ int op_unregister(struct core *c, struct request *rq, struct reply *reply, struc
 	if (r < 0)
 		return r;
 	log_info("label %s: %zu sockets taken out by uid %u; %zu left", l->name, n,
-		 (unsigned)wanted.uid, l->n_members);
+		 (unsigned)wanted.uid, label_sockets(l));
 	sb_writer_add(&reply->writer, "SOCKETS", "%zu", n);
 	core_label_collect(c, l);
 	return 0;

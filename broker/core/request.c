@@ -24,7 +24,8 @@ static const struct request_row {
 	{ "status", 0, 0, MAY_READ, op_status, "LABEL" },
 	{ "rules", 0, 0, MAY_READ, op_rules, "LABEL FORMAT" },
 	{ "explain", 0, 0, MAY_READ, op_explain, "PROTOCOL ADDRESS PORT FROM_ADDRESS FROM_PORT" },
-	{ "register", 1, SB_WIRE_FDS_MAX, MAY_REGISTER, op_register, "LABEL COUNT MODE" },
+	{ "register", 1, SB_WIRE_FDS_MAX, MAY_REGISTER, op_register, "LABEL COUNT MODE PIDFD" },
+	{ "take", 0, 0, MAY_REGISTER, op_take, "LABEL" },
 	{ "unregister", 0, 0, MAY_REGISTER, op_unregister, "LABEL PROTOCOL" },
 	{ "bind", 0, 0, MAY_ADMIN, op_bind, "LABEL PROTOCOL PREFIX PORTS MOVE" },
 	{ "unbind", 0, 0, MAY_ADMIN, op_unbind, "LABEL PROTOCOL PREFIX PORTS" },
@@ -227,6 +228,29 @@ int request_label(const struct core *c, const struct request *rq, bool optional,
 	if (!*ret)
 		return sb_fail(error, ENOENT, "there is no label %s", name);
 	return 0;
+}
+
+/* A label without a file is known to nobody but admins, so the refusal for it is the same whether
+ * it exists or not. */
+int request_may_register(struct core *c, struct request *rq, const char *name,
+			 struct sb_error *error)
+{
+	const struct label *l = registry_find(c->registry, name);
+	const struct policy *policy = l && l->configured ? &l->policy : NULL;
+	const struct policy_groups *groups = &c->settings.groups;
+	bool group = c->settings.admin_group[0] != '\0';
+
+	if (!rq->actor->unit[0]) /* for the decision, and for status */
+		c->host.unit(c->host.self, rq->actor->pid, rq->pidfd, rq->actor->unit,
+			     sizeof(rq->actor->unit));
+	if (policy_may_register(rq->actor, groups, policy))
+		return 0;
+	return sb_fail(error, EPERM,
+		       "uid %u may not register under label %s: only root%s%s%s%s may%s",
+		       (unsigned)rq->actor->uid, name, group ? ", group " : "",
+		       group ? c->settings.admin_group : "", policy && policy->summary ? ", " : "",
+		       policy && policy->summary ? policy->summary : "",
+		       policy ? "" : " (it has no label file with AllowUser= or the like)");
 }
 
 int request_rule(const struct request *rq, struct sb_rule_line *ret, struct sb_error *error)

@@ -21,5 +21,7 @@ struct reply {
 	struct sb_writer writer;
 	struct sb_text table; /* travels as a sealed memfd when has_table; sb_text_free() it */
 	bool has_table;
-	bool table_optional; /* the reply is true without its table too, and must go out */
+	bool table_optional;      /* the reply is true without its table too, and must go out */
+	int fds[SB_WIRE_FDS_MAX]; /* ride on it; owned, to be closed when it is sent */
+	size_t n_fds;             /* not with a table */
 };

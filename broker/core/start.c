@@ -13,6 +13,12 @@
 #include "broker/core/replay.h"
 #include "broker/model/snapshot.h"
 
+/* What groups of the kernel may still lead to; not to be used before they are stored anew. */
+struct reserved {
+	struct slot_list *lists; /* stretches of slot_lists by group id; count 0: none */
+	struct range slots;      /* of sockets that are gone, or that nobody knows */
+};
+
 /* A saved socket is believed when its slot holds the same cookie under the same owner: 1, 0, or a
  * negative errno when the kernel does not tell. */
 static int is_true(struct core *c, const struct label *l, const struct member *m)
@@ -29,7 +35,8 @@ static int is_true(struct core *c, const struct label *l, const struct member *m
 }
 
 /* Nothing is dropped on a doubt: traffic flows without a broker, the next start may know. */
-static int drop_lost_members(struct core *c, struct label *l, struct sb_error *error)
+static int drop_lost_members(struct core *c, struct reserved *rs, struct label *l,
+			     struct sb_error *error)
 {
 	size_t kept = 0;
 	int r = 0;
@@ -46,10 +53,11 @@ static int drop_lost_members(struct core *c, struct label *l, struct sb_error *e
 			l->members[kept++] = *m;
 			continue;
 		}
-		log_notice("label %s: socket %s %s was closed while no broker ran", l->name,
-			   sb_protocol_name(m->protocol),
-			   sb_endpoint_format(&m->address, m->port, local));
-		range_give(&c->registry->slots, m->slot, 1);
+		if (!m->own) /* those went with the earlier run */
+			log_notice("label %s: socket %s %s was closed while no broker ran", l->name,
+				   sb_protocol_name(m->protocol),
+				   sb_endpoint_format(&m->address, m->port, local));
+		range_take_at(&rs->slots, m->slot, 1);
 		free(m->unit);
 	}
 	l->n_members = kept;
@@ -104,7 +112,8 @@ static int without_labels(struct core *c, int code, const char *what, struct sb_
 					  : "restore the file labels in the state directory");
 }
 
-static int restore_labels(struct core *c, const struct core_saved *saved, struct sb_error *error)
+static int restore_labels(struct core *c, struct reserved *rs, const struct core_saved *saved,
+			  struct sb_error *error)
 {
 	struct sb_error damage = { 0 };
 	char what[256];
@@ -134,22 +143,16 @@ static int restore_labels(struct core *c, const struct core_saved *saved, struct
 	}
 	for (struct label *l = registry_next(c->registry, NULL); l && r == 0;
 	     l = registry_next(c->registry, l)) {
-		r = drop_lost_members(c, l, error);
+		r = drop_lost_members(c, rs, l, error);
 		l->max_sockets = c->settings.max_sockets;
 	}
 	return r;
 }
 
-/* Stretches of slot_lists that the kernel still reads; not to be written before their groups are
- * stored anew. */
-struct reserved {
-	struct slot_list *list; /* by group id; count 0: none */
-};
-
 static int reserve_lists(struct core *c, struct reserved *rs, struct sb_error *error)
 {
 	for (uint32_t id = 0; id < SB_GROUPS_MAX; id++) {
-		struct slot_list *g = &rs->list[id];
+		struct slot_list *g = &rs->lists[id];
 		int r = c->dataplane.group_load(c->dataplane.self, id, &g->offset, &g->count, NULL);
 
 		if (r < 0)
@@ -161,17 +164,41 @@ static int reserve_lists(struct core *c, struct reserved *rs, struct sb_error *e
 	return 0;
 }
 
-static void release_lists(struct core *c, struct reserved *rs)
+/* Slots of which the state does not know: a crash may have left a socket there. */
+static int reserve_slots(struct core *c, struct reserved *rs, struct sb_error *error)
 {
-	for (uint32_t id = 0; id < SB_GROUPS_MAX; id++)
-		if (rs->list[id].count)
-			range_give(&c->registry->lists, rs->list[id].offset, rs->list[id].count);
+	for (uint32_t slot = 0; slot < SB_SLOTS_MAX; slot++) {
+		uint32_t owner;
+		int r = c->dataplane.slot_owner(c->dataplane.self, slot, &owner);
+
+		if (r < 0)
+			return sb_fail(error, EIO, "slot %" PRIu32 " cannot be read: %s", slot,
+				       strerror(-r));
+		if (owner != 0 && range_take_at(&c->registry->slots, slot, 1) == 0)
+			range_take_at(&rs->slots, slot, 1);
+	}
+	return 0;
+}
+
+static int reserved_init(struct reserved *rs)
+{
+	rs->lists = calloc(SB_GROUPS_MAX, sizeof(*rs->lists));
+	return rs->lists ? range_init(&rs->slots, SB_SLOTS_MAX) : -ENOMEM;
+}
+
+static void reserved_clear(struct core *c, struct reserved *rs)
+{
+	for (uint32_t id = 0; rs->lists && id < SB_GROUPS_MAX; id++)
+		if (rs->lists[id].count)
+			range_give(&c->registry->lists, rs->lists[id].offset, rs->lists[id].count);
+	free(rs->lists);
+	range_clear(&rs->slots);
 }
 
 /* Groups of labels that nobody knows, and slots that belong to no known socket. */
-static void clear_strangers(struct core *c)
+static void clear_strangers(struct core *c, struct reserved *rs)
 {
-	size_t groups = 0, slots = 0;
+	size_t groups = 0, slots = rs->slots.used;
 
 	for (uint32_t id = 0; id < SB_GROUPS_MAX; id++) {
 		uint32_t count, empty;
@@ -183,16 +210,10 @@ static void clear_strangers(struct core *c)
 		c->dataplane.group_store(c->dataplane.self, id, 0, 0, WHEN_EMPTY_DROP);
 		groups++;
 	}
-	for (uint32_t slot = 0; slot < SB_SLOTS_MAX; slot++) {
-		uint32_t owner;
-
-		if (c->dataplane.slot_owner(c->dataplane.self, slot, &owner) < 0 || owner == 0 ||
-		    range_take_at(&c->registry->slots, slot, 1) < 0)
-			continue;
-		range_give(&c->registry->slots, slot, 1);
-		c->dataplane.slot_clear(c->dataplane.self, slot);
-		slots++;
-	}
+	for (uint32_t slot = 0; slots > 0 && slot < SB_SLOTS_MAX; slot++)
+		if (range_has(&rs->slots, slot) &&
+		    c->dataplane.slot_clear(c->dataplane.self, slot) == 0)
+			range_give(&c->registry->slots, slot, 1);
 	if (groups + slots > 0)
 		log_notice("%zu groups and %zu slots of an earlier run belonged to nobody, cleared",
 			   groups, slots);
@@ -221,8 +242,8 @@ static int write_other_labels(struct core *c, struct sb_error *error)
 	return r;
 }
 
-static int start(struct core *c, const struct core_config *config, const struct core_saved *saved,
-		 struct sb_error *error)
+static int start(struct core *c, const struct core_config *config, struct reserved *rs,
+		 const struct core_saved *saved, struct sb_error *error)
 {
 	int r;
 
@@ -231,7 +252,7 @@ static int start(struct core *c, const struct core_config *config, const struct 
 		r = write_other_labels(c, error);
 	if (r < 0)
 		return r;
-	clear_strangers(c);
+	clear_strangers(c, rs);
 	core_labels_collect(c);
 	r = core_stage_labels(c, error);
 	if (r == 0 && saved->journal_length > 0)
@@ -246,24 +267,24 @@ static int start(struct core *c, const struct core_config *config, const struct 
 int core_start(struct core *c, const struct core_config *config, const struct core_saved *saved,
 	       struct sb_error *error)
 {
-	struct reserved reserved;
-	int r;
+	struct reserved reserved = { 0 };
+	int r = reserved_init(&reserved);
 
+	if (r < 0)
+		sb_fail(error, -r, "out of memory");
 	c->settings = config->settings;
-	r = restore_labels(c, saved, error);
+	if (r == 0)
+		r = restore_labels(c, &reserved, saved, error);
 	if (r == 0)
 		r = replay_rules(c, saved, error);
-	if (r < 0)
-		return r;
-	reserved.list = calloc(SB_GROUPS_MAX, sizeof(*reserved.list));
-	if (!reserved.list)
-		return sb_fail(error, ENOMEM, "out of memory");
 	c->starting = true;
-	r = reserve_lists(c, &reserved, error);
 	if (r == 0)
-		r = start(c, config, saved, error);
+		r = reserve_lists(c, &reserved, error);
+	if (r == 0)
+		r = reserve_slots(c, &reserved, error);
+	if (r == 0)
+		r = start(c, config, &reserved, saved, error);
 	c->starting = false;
-	release_lists(c, &reserved);
-	free(reserved.list);
+	reserved_clear(c, &reserved);
 	return r;
 }

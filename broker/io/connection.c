@@ -18,11 +18,17 @@ static void set_state(struct connection *c, enum connection_state state)
 	c->state = state;
 }
 
+static void close_pending(struct connection *c)
+{
+	while (c->n_pending_fds > 0)
+		sb_close(c->pending_fds[--c->n_pending_fds]);
+}
+
 /* Sends what waits. A client that went away, or whose queue is full for ever, is closed. */
 static void flush(struct connection *c)
 {
-	int r = sb_packet_send(c->fd, c->pending, c->pending_length, &c->pending_fd,
-			       c->pending_fd >= 0, MSG_DONTWAIT);
+	int r = sb_packet_send(c->fd, c->pending, c->pending_length, c->pending_fds,
+			       c->n_pending_fds, MSG_DONTWAIT);
 
 	if (r == -EAGAIN || r == -ENOBUFS) {
 		set_state(c, CONNECTION_WRITING);
@@ -31,7 +37,7 @@ static void flush(struct connection *c)
 			set_state(c, CONNECTION_CLOSED);
 		return;
 	}
-	c->pending_fd = sb_close(c->pending_fd);
+	close_pending(c);
 	if (r < 0) {
 		set_state(c, CONNECTION_CLOSED);
 		return;
@@ -70,6 +76,8 @@ static void queue_reply(struct connection *c, struct reply *reply, bool short_fo
 {
 	int r;
 
+	memcpy(c->pending_fds, reply->fds, reply->n_fds * sizeof(reply->fds[0]));
+	c->n_pending_fds = reply->n_fds;
 	if (reply->has_table) {
 		r = sb_memfd_new_sealed("sockbroker-reply",
 					reply->table.data ? reply->table.data : "",
@@ -77,7 +85,7 @@ static void queue_reply(struct connection *c, struct reply *reply, bool short_fo
 		if (r < 0)
 			do_without_table(reply, short_form, -r);
 		else
-			c->pending_fd = r;
+			c->pending_fds[c->n_pending_fds++] = r;
 	}
 	memcpy(c->pending, reply->writer.buffer, reply->writer.length);
 	c->pending_length = reply->writer.length;
@@ -170,7 +178,6 @@ struct connection *connection_new(struct server *server, struct event_base *base
 		return NULL;
 	c->server = server;
 	c->fd = TAKE_FD(owned);
-	c->pending_fd = -1;
 	if (peer_read(c->fd, &c->actor, &c->pidfd) < 0)
 		return NULL;
 	c->read_event = event_new(base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
@@ -188,7 +195,7 @@ void connection_free(struct connection *c)
 		event_free(c->read_event);
 	if (c->write_event)
 		event_free(c->write_event);
-	sb_close(c->pending_fd);
+	close_pending(c);
 	sb_close(c->pidfd);
 	sb_close(c->fd);
 	free(c);

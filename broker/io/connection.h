@@ -29,7 +29,8 @@ struct connection {
 	/* The reply that waits in CONNECTION_WRITING. */
 	char pending[SB_WIRE_PACKET_MAX + 1];
 	size_t pending_length;
-	int pending_fd; /* owned, -1: none */
+	int pending_fds[SB_WIRE_FDS_MAX]; /* owned */
+	size_t n_pending_fds;
 };
 
 /* Takes FD (also on failure). NULL: out of memory, or the peer's credentials cannot be read. */

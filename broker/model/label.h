@@ -14,16 +14,24 @@
 #include "protocol/address.h"
 #include "protocol/label.h"
 
-#define LABEL_SOCKETS_DEFAULT 64 /* MaxSockets= when nobody says */
+#define LABEL_SOCKETS_DEFAULT 64                  /* MaxSockets= when nobody says */
+#define LABEL_HOLD_TIMEOUT_DEFAULT_US 90000000ULL /* HoldTimeout= when nobody says */
 
 enum when_empty {
 	WHEN_EMPTY_DROP = SB_EMPTY_DROP,
 	WHEN_EMPTY_PASS = SB_EMPTY_PASS,
+	WHEN_EMPTY_HOLD = SB_EMPTY_HOLD,
 };
 
 const char *when_empty_name(enum when_empty w);
 
-/* A registered socket. The broker holds no fd of it: it lives as long as its service does. */
+struct life; /* core/lives.h: the process that serves a socket */
+
+/*
+ * A socket of a label. Without WhenEmpty=hold the broker has no fd of it: it lives as long as its
+ * service does. With it the broker keeps a copy, and says so: a socket that nobody but the broker
+ * has is "held" from then on, and for a limited time.
+ */
 struct member {
 	uint64_t cookie; /* SO_COOKIE */
 	uint32_t slot;
@@ -37,6 +45,13 @@ struct member {
 	gid_t gid;
 	char *unit;     /* owned; NULL: none */
 	uint64_t since; /* seconds since the epoch */
+
+	bool own;            /* made by the broker, for packets to wait in; no registrant */
+	int copy;            /* the broker's fd of it, core/hold.c closes it; -1: none */
+	struct life *life;   /* of its service; NULL: not watched */
+	uint64_t held_since; /* seconds since the epoch; 0: its service lives */
+	uint64_t wait_since; /* of an own one: the same, of the first packet that waits; 0: none */
+	uint64_t hold_ends_us; /* of CLOCK_MONOTONIC; 0: no end is set */
 };
 
 /* What slot_lists holds for one group. */
@@ -48,11 +63,12 @@ struct label {
 	uint32_t id;
 	char name[SB_LABEL_MAX + 1];
 
-	bool configured; /* has a file; the next four are its */
+	bool configured; /* has a file; the next five are its */
 	char *description;
 	struct policy policy;
 	unsigned max_sockets;
 	enum when_empty when_empty;
+	uint64_t hold_timeout_us;
 
 	struct member *members; /* owned, with their units */
 	size_t n_members;
@@ -66,14 +82,24 @@ void label_free(struct label *l);
 SB_DEFINE_CLEANUP(struct label, label_free)
 
 size_t label_rules(const struct label *l);
+/* How many of the sockets were handed in. */
+size_t label_sockets(const struct label *l);
+size_t members_handed_in(const struct member *members, size_t n);
 
 void members_free(struct member *members, size_t n);
 
 /* Whether M takes packets of group KIND (SB_GROUP_V4 and so on, with SB_GROUP_UDP). */
 bool member_in_group(const struct member *m, unsigned kind);
 
+/* Whether a service is there for M, as far as is known. */
+bool member_served(const struct member *m);
+
 /* Whether A and B answer for the same protocol and socket family: what --replace replaces. */
 bool member_same_kind(const struct member *a, const struct member *b);
 
-/* The slots of group KIND among MEMBERS, into SLOTS (SB_GROUP_SLOTS_MAX); how many. */
+/*
+ * The slots of group KIND among MEMBERS, into SLOTS (SB_GROUP_SLOTS_MAX); how many. Held sockets
+ * are there only when no served one takes packets of that family: they keep what waits in them,
+ * but get nothing new.
+ */
 size_t members_group_slots(const struct member *members, size_t n, unsigned kind, uint32_t *slots);

@@ -82,6 +82,11 @@ int range_take_at(struct range *r, uint32_t first, uint32_t n)
 	return 0;
 }
 
+bool range_has(const struct range *r, uint32_t number)
+{
+	return number < r->size && in_use(r, number);
+}
+
 void range_give(struct range *r, uint32_t first, uint32_t n)
 {
 	assert(n <= r->size && first <= r->size - n);

@@ -24,4 +24,6 @@ void range_clear(struct range *r);
 int64_t range_take(struct range *r, uint32_t n);
 /* Takes exactly these; -EBUSY if one of them is in use, -EINVAL if out of bounds. */
 int range_take_at(struct range *r, uint32_t first, uint32_t n);
+/* Whether NUMBER is in use. */
+bool range_has(const struct range *r, uint32_t number);
 void range_give(struct range *r, uint32_t first, uint32_t n);

@@ -25,6 +25,8 @@ static void encode_member(const struct label *l, const struct member *m, struct 
 	if (m->unit)
 		sb_record_add(text, "unit", "%s", m->unit);
 	sb_record_add(text, "since", "%" PRIu64, m->since);
+	if (m->own)
+		sb_record_add(text, "own", "1");
 	sb_record_end(text);
 }
 
@@ -140,13 +142,15 @@ static int decode_member(struct registry *r, const struct sb_record *rec, struct
 {
 	const char *name = sb_record_get(rec, "label"), *unit = sb_record_get(rec, "unit");
 	const char *protocol = sb_record_get(rec, "protocol");
+	const char *own = sb_record_get(rec, "own");
 	struct label *l = name ? registry_find(r, name) : NULL;
-	struct member m = { 0 }, *bigger;
+	struct member m = { .copy = -1 }, *bigger;
 	int k;
 
 	if (!l || !protocol)
 		return sb_fail(error, EPROTO, "a socket lacks its label or protocol");
 	m.protocol = strcmp(protocol, "udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
+	m.own = own && !strcmp(own, "1");
 	k = decode_address(&m, rec, error);
 	if (k < 0)
 		return k;

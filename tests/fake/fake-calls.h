@@ -31,7 +31,13 @@
 	X(commit)                                                                                  \
 	X(inspect)                                                                                 \
 	X(unit)                                                                                    \
-	X(surroundings)
+	X(surroundings)                                                                            \
+	X(own_socket)                                                                              \
+	X(copy)                                                                                    \
+	X(waiting)                                                                                 \
+	X(pidfd)                                                                                   \
+	X(pidfd_pid)                                                                               \
+	X(watch)
 
 enum fake_call {
 #define X(name) FAKE_CALL_##name,

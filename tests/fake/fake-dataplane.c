@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+static void last_close(void *data, uint64_t cookie)
+{
+	fake_close(data, cookie);
+}
+
 struct fake_dataplane *fake_dataplane_new(struct fake_calls *calls, struct fake_host *host)
 {
 	struct fake_dataplane *f = calloc(1, sizeof(*f));
@@ -21,6 +26,8 @@ struct fake_dataplane *fake_dataplane_new(struct fake_calls *calls, struct fake_
 		abort();
 	f->programs[0] = (struct other_program){ .id = 7, .ours = true, .name = "sockbroker" };
 	f->n_programs = 1;
+	host->last_close = last_close;
+	host->data = f;
 	return f;
 }
 
@@ -294,6 +301,20 @@ static uint64_t pick(const struct fake_dataplane *f, uint32_t group, uint32_t ow
 	return 0;
 }
 
+/* The socket of the packet's family where it waits. */
+static uint64_t pick_hold(const struct fake_dataplane *f, uint32_t group, uint32_t owner, bool v6)
+{
+	for (uint32_t i = 0; i < SB_GROUP_COUNT(f->groups[group]) && i < 2; i++) {
+		uint32_t slot = f->lists[SB_GROUP_LIST(f->groups[group]) + i];
+		uint64_t cookie = slot < SB_SLOTS_MAX ? f->slots[slot].cookie : 0;
+
+		if (cookie && f->slots[slot].owner == owner &&
+		    (f->host->files[cookie - FAKE_FD_FIRST].facts.domain == AF_INET6) == v6)
+			return cookie;
+	}
+	return 0;
+}
+
 static struct verdict walk(const struct fake_dataplane *f, const struct packet *p,
 			   uint16_t from_port, struct sb_group_counters *counters)
 {
@@ -313,6 +334,10 @@ static struct verdict walk(const struct fake_dataplane *f, const struct packet *
 	cookie = pick(f, group, owner, from_port, n);
 	if (!cookie && !v6)
 		cookie = pick(f, base + SB_GROUP_DUAL, owner, from_port, n);
+	if (!cookie && SB_GROUP_EMPTY(f->groups[group]) == SB_EMPTY_HOLD) {
+		cookie = pick_hold(f, base + SB_GROUP_HOLD, owner, v6);
+		n->held += cookie != 0;
+	}
 	if (cookie)
 		return (struct verdict){ .kind = VERDICT_SOCKET, .cookie = cookie };
 	n->misses++;

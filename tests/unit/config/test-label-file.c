@@ -86,9 +86,20 @@ static void test_defaults(void **state)
 	assert_null(l->policy.summary);
 	assert_int_equal(l->max_sockets, 9);
 	assert_int_equal(l->when_empty, WHEN_EMPTY_DROP);
+	assert_int_equal(l->hold_timeout_us, 90000000);
 	scratch_remove(s, "sockbroker.conf");
 	scratch_expect(s, "");
 	assert_int_equal(s->config->labels[0].max_sockets, 64);
+}
+
+static void test_hold(void **state)
+{
+	struct scratch *s = *state;
+
+	scratch_write(s, F, "[Label]\nWhenEmpty=hold\nHoldTimeout=1min 30ms\n");
+	scratch_expect(s, "");
+	assert_int_equal(s->config->labels[0].when_empty, WHEN_EMPTY_HOLD);
+	assert_int_equal(s->config->labels[0].hold_timeout_us, 60030000);
 }
 
 /* One line of a label file each, and what is wrong with it ("": nothing). */
@@ -158,8 +169,9 @@ static const struct {
 	{ "MaxSockets=+5", "MaxSockets=: '+5' is not a number from 1 to 1024" },
 	{ "MaxSockets=5 6", "MaxSockets=: '5 6' is not a number from 1 to 1024" },
 	{ "WhenEmpty=Drop", "WhenEmpty=: 'Drop' is none of drop, pass, hold" },
-	{ "WhenEmpty=hold",
-	  "WhenEmpty=: hold is not supported by this version yet; write drop or pass" },
+	{ "HoldTimeout=never", "HoldTimeout=: 'never' is not a span of time, as in 10, 500ms or "
+			       "1min 30s" },
+	{ "HoldTimeout=1ms", "HoldTimeout=: '1ms' is not a time from 0.1s to 86400s" },
 	{ "Activate=nginx.service",
 	  "Activate=: starting units is not supported by this version yet; leave the line out" },
 	{ "AllowUsers=root", "AllowUsers= is not known" },
@@ -226,9 +238,13 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		scratch_test(test_all),         scratch_test(test_defaults),
-		scratch_test(test_cases),       scratch_test(test_every_word_of_a_list),
-		scratch_test(test_given_twice), scratch_test(test_many),
+		scratch_test(test_all),
+		scratch_test(test_defaults),
+		scratch_test(test_hold),
+		scratch_test(test_cases),
+		scratch_test(test_every_word_of_a_list),
+		scratch_test(test_given_twice),
+		scratch_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,22 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/core/scenarios.h"
 
-/* Sockets of the world, in the order of scenario_world(). */
-enum {
-	WEB_1 = FAKE_FD_FIRST,
-	WEB_2,
-	DNS_4,
-	DNS_6,
-	APP_6,
-	OLD_4,
-	BARE_4,
-	NEW_4, /* from here on: not registered */
-	NEW_4B,
-	NEW_6,
-	NEW_DUAL,
-	NEW_UDP,
-};
-
 static void configure(struct world *w)
 {
 	struct core_label_config *l;
@@ -29,6 +13,11 @@ static void configure(struct world *w)
 	l = config_label(w, "gate", RULES("tcp 198.51.100.0/24 443"));
 	l->when_empty = WHEN_EMPTY_PASS;
 	allow_group(l, 44);
+	l = config_label(w, "keep", RULES("tcp 203.0.113.0/24 443", "udp 203.0.113.0/24 443"));
+	l->when_empty = WHEN_EMPTY_HOLD;
+	l->hold_timeout_us = SCENARIO_HOLD_US;
+	allow_user(l, 33);
+	config_label(w, "wait", RULES("tcp 2001:db9::/32 443"))->when_empty = WHEN_EMPTY_HOLD;
 }
 
 static void make_sockets(struct fake_host *h)
@@ -45,6 +34,9 @@ static void make_sockets(struct fake_host *h)
 	fake_tcp(h, "::1", 8084);
 	fake_tcp(h, "::", 8085);
 	fake_udp(h, "127.0.0.1", 5354);
+	fake_tcp(h, "127.0.0.1", 6000);
+	fake_tcp(h, "127.0.0.1", 6001);
+	fake_udp(h, "127.0.0.1", 6002);
 }
 
 struct world *scenario_world(const struct scenario *s)
@@ -62,6 +54,9 @@ struct world *scenario_world(const struct scenario *s)
 	assert_int_equal(ask_register(w, "app", APP_6), 0);
 	assert_int_equal(ask_register(w, "old", OLD_4), 0);
 	assert_int_equal(ask_register(w, "bare", BARE_4), 0);
+	w->actor.pid = SCENARIO_SERVICE;
+	assert_int_equal(ask_fds(w, FDS(KEEP_1, KEEP_2), "REQUEST=register\nLABEL=keep\n"), 0);
+	w->actor.pid = 200;
 	assert_int_equal(ask_apply(w,
 				   "udp 203.0.113.0/24 53 dns\n"
 				   "udp 2001:db8::/32 53 dns\n"
@@ -73,6 +68,8 @@ struct world *scenario_world(const struct scenario *s)
 	assert_int_equal(ask_bind(w, "alone udp 172.16.0.0/12 any"), 0);
 	if (s->prepare)
 		s->prepare(w);
+	if (s->restarts) /* what the broker itself has open goes with it */
+		world_stop(w);
 	/* A start looks at every group and every slot: the first few will do. */
 	w->calls.limit[FAKE_CALL_group_load] = s->restarts ? 10 : 0;
 	w->calls.limit[FAKE_CALL_slot_owner] = s->restarts ? 20 : 0;
@@ -268,6 +265,22 @@ const struct scenario scenarios[] = {
 	{ "start", restart, .restarts = true },
 	{ "start, changed meanwhile", restart_changed, close_some, true },
 	{ "sweep", sweep, close_some },
+	{ "hold: register", hold_register },
+	{ "hold: register for another process", hold_register_for },
+	{ "hold: register, replacing held ones", hold_register, hold_service_ends },
+	{ "hold: take own ones", hold_take_own },
+	{ "hold: take held ones", hold_take, hold_service_ends },
+	{ "hold: take what is served", hold_take },
+	{ "hold: unregister", hold_unregister },
+	{ "hold: bind", hold_bind },
+	{ "hold: bind, moving", hold_bind_move },
+	{ "hold: unbind", hold_unbind, hold_bind_before },
+	{ "hold: apply", hold_apply },
+	{ "hold: reload", hold_reload },
+	{ "hold: reload, nothing is held any more", hold_reload_none, hold_service_ends },
+	{ "hold: the service ends", hold_end },
+	{ "hold: time is up", hold_time_is_up, hold_service_ends },
+	{ "hold: time is up for what waits", hold_wait_is_over, hold_connections_wait },
 };
 
 const size_t n_scenarios = ARRAY_SIZE(scenarios);

@@ -5,6 +5,28 @@
 
 #include "tests/unit/core/world.h"
 
+/* Sockets of the world: fds, which are their cookies. */
+enum {
+	WEB_1 = FAKE_FD_FIRST,
+	WEB_2,
+	DNS_4,
+	DNS_6,
+	APP_6,
+	OLD_4,
+	BARE_4,
+	NEW_4, /* from here to NEW_UDP: not registered */
+	NEW_4B,
+	NEW_6,
+	NEW_DUAL,
+	NEW_UDP,
+	KEEP_1,
+	KEEP_2,
+	KEEP_UDP, /* not registered */
+};
+
+#define SCENARIO_SERVICE 300         /* the process that serves KEEP_1 and KEEP_2 */
+#define SCENARIO_HOLD_US 10000000ULL /* HoldTimeout= of label keep */
+
 struct scenario {
 	const char *name;
 	int (*request)(struct world *w);  /* 0, or the negative errno with w->error */
@@ -19,6 +41,28 @@ extern const size_t n_scenarios;
  * S. The same each time. */
 struct world *scenario_world(const struct scenario *s);
 
+/* scenarios-hold.c: the requests and preparations that have to do with WhenEmpty=hold. */
+int hold_register(struct world *w);
+int hold_register_for(struct world *w);
+int hold_take_own(struct world *w);
+int hold_take(struct world *w);
+int hold_unregister(struct world *w);
+int hold_bind(struct world *w);
+int hold_bind_move(struct world *w);
+int hold_unbind(struct world *w);
+int hold_apply(struct world *w);
+int hold_reload(struct world *w);
+int hold_reload_none(struct world *w);
+int hold_end(struct world *w);
+int hold_time_is_up(struct world *w);
+int hold_wait_is_over(struct world *w);
+void hold_service_ends(struct world *w);
+void hold_bind_before(struct world *w);
+void hold_connections_wait(struct world *w);
+
+/* Lets done what a failure has put off. */
+void scenario_settle(struct world *w);
+
 /* All that is in model, kernel and saved state. */
 struct picture {
 	char *rules;    /* rule text */
@@ -26,7 +70,7 @@ struct picture {
 	char *model;    /* rules and status; NULL without a core */
 	struct fake_kernel *kernel;
 	struct fake_blob labels, saved_rules, journal; /* committed */
-	size_t used[4]; /* ids, slots, places in lists, rules' numbers */
+	size_t used[6]; /* ids, slots, places in lists, rules' numbers, fds, watches */
 };
 
 struct picture picture_take(struct world *w);

@@ -24,7 +24,7 @@ static void check_done(struct world *w, const struct scenario *s, const struct p
 	const char *differs;
 
 	assert_false(fake_state_busy(w->state));
-	core_sweep(w->core);
+	scenario_settle(w);
 	/* Each rule has its number, and no number is lost. */
 	assert_int_equal(w->core->numbers.used, ruleset_count(w->core->rules));
 	after = picture_take(w);
@@ -81,7 +81,7 @@ static void check_scenario(void **state)
 	if (r < 0)
 		fail_msg("%s: %s", s->name, w->error.message);
 	total = w->calls.n;
-	core_sweep(w->core);
+	scenario_settle(w);
 	wanted = picture_take(w);
 	world_free(w);
 	while (fail_at(s, &wanted, n))

@@ -87,7 +87,7 @@ static bool fail_nth(const struct scenario *s, const struct picture *wanted, siz
 	if (r < 0 && s->request(w) < 0)
 		fail_msg("%s: allocation %zu failed, and the next request too: %s", s->name, n,
 			 w->error.message);
-	core_sweep(w->core);
+	scenario_settle(w);
 	after = picture_take(w);
 	differs = picture_compare_outcome(wanted, &after);
 	if (differs)
@@ -106,7 +106,7 @@ static void check_scenario(void **state)
 	size_t n = 1;
 
 	assert_int_equal(request_failing(w, s, 0), 0);
-	core_sweep(w->core);
+	scenario_settle(w);
 	wanted = picture_take(w);
 	world_free(w);
 	while (fail_nth(s, &wanted, n))

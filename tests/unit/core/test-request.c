@@ -216,7 +216,7 @@ static void test_version(void **state)
 	assert_int_equal(ask(w, "REQUEST=version\n"), 0);
 	check_field(w, "VERSION", "1.2.3");
 	check_field(w, "PROTOCOL", "1");
-	check_field(w, "ABI", "1");
+	check_field(w, "ABI", "2");
 	check_field(w, "NETNS", "own");
 	assert_non_null(sb_message_get(&w->answer, "KERNEL"));
 }

@@ -15,6 +15,7 @@ struct world *world_new(void)
 	w->host = fake_host_new(&w->calls);
 	w->kernel = fake_dataplane_new(&w->calls, w->host);
 	w->state = fake_state_new(&w->calls);
+	w->watch = fake_watch_new(&w->calls);
 	w->actor = (struct actor){ .pid = 100 };
 	w->config.settings = (struct core_settings){
 		.groups = { POLICY_NO_GROUP, POLICY_NO_GROUP },
@@ -28,6 +29,8 @@ struct world *world_new(void)
 static void forget_reply(struct world *w)
 {
 	sb_text_free(&w->reply.table);
+	while (w->reply.n_fds > 0)
+		fake_close_fd(w->host, w->reply.fds[--w->reply.n_fds]);
 	w->reply = (struct reply){ 0 };
 	free(w->table);
 	w->table = NULL;
@@ -38,9 +41,9 @@ void world_free(struct world *w)
 {
 	if (!w)
 		return;
-	forget_reply(w);
-	core_free(w->core);
+	world_stop(w);
 	config_clear(w);
+	fake_watch_free(w->watch);
 	fake_state_free(w->state);
 	fake_dataplane_free(w->kernel);
 	fake_host_free(w->host);
@@ -52,11 +55,21 @@ static char *copy(const struct fake_blob *b)
 	return b->data ? memcpy(malloc(b->length + 1), b->data, b->length + 1) : NULL;
 }
 
+void world_stop(struct world *w)
+{
+	forget_reply(w);
+	core_free(w->core);
+	w->core = NULL;
+	assert_int_equal(fake_core_fds(w->host), 0);
+	assert_int_equal(w->watch->n, 0);
+}
+
 int world_start(struct world *w)
 {
 	struct dataplane_port dataplane = fake_dataplane_port(w->kernel);
 	struct state_port state = fake_state_port(w->state);
 	struct host_port host = fake_host_port(w->host);
+	struct watch_port watch = fake_watch_port(w->watch);
 	struct fake_state *s = w->state;
 	_cleanup_free_ char *labels = copy(&s->labels), *rules = copy(&s->rules),
 			    *journal = copy(&s->journal);
@@ -65,10 +78,9 @@ int world_start(struct world *w)
 
 	int r = -ENOMEM;
 
-	forget_reply(w);
-	core_free(w->core);
+	world_stop(w);
 	w->in_core = true;
-	w->core = core_new(&dataplane, &state, &host, "1.2.3", NULL);
+	w->core = core_new(&dataplane, &state, &host, &watch, "1.2.3", NULL);
 	if (w->core)
 		r = core_start(w->core, &w->config, &saved, &w->error);
 	w->in_core = false;
@@ -183,6 +195,50 @@ int ask_register(struct world *w, const char *label, int fd)
 int ask_add(struct world *w, const char *label, int fd)
 {
 	return ask_fds(w, FDS(fd), "REQUEST=register\nLABEL=%s\nMODE=add\n", label);
+}
+
+/* -- what happens meanwhile -----------------------------------------------------------------------
+ */
+
+void process_ends(struct world *w, pid_t pid)
+{
+	for (size_t i = 0; i < w->host->n_files; i++) {
+		int fd = FAKE_FD_FIRST + (int)i;
+
+		if (w->host->files[i].pid != pid || !fake_watch_take(w->watch, fd))
+			continue;
+		w->in_core = true;
+		core_ready(w->core, fd);
+		w->in_core = false;
+	}
+}
+
+void connections_wait(struct world *w, uint64_t cookie, uint32_t n)
+{
+	for (size_t i = 0; i < w->host->n_files; i++) {
+		struct fake_file *f = &w->host->files[i];
+
+		if (f->pid || f->closed || f->facts.cookie != cookie)
+			continue;
+		f->waiting += n;
+		if (!fake_watch_take(w->watch, FAKE_FD_FIRST + (int)i))
+			continue;
+		w->in_core = true;
+		core_ready(w->core, FAKE_FD_FIRST + (int)i);
+		w->in_core = false;
+	}
+}
+
+void time_passes(struct world *w, uint64_t us)
+{
+	w->host->monotonic_us += us;
+	w->host->now += us / 1000000;
+	if (w->watch->alarm_us == 0 || w->watch->alarm_us > w->host->monotonic_us)
+		return;
+	w->watch->alarm_us = 0;
+	w->in_core = true;
+	core_alarm(w->core);
+	w->in_core = false;
 }
 
 /* -- replies ---------------------------------------------------------------------------------- */

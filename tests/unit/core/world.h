@@ -14,12 +14,14 @@
 #include "tests/fake/fake-dataplane.h"
 #include "tests/fake/fake-host.h"
 #include "tests/fake/fake-state.h"
+#include "tests/fake/fake-watch.h"
 
 struct world {
 	struct fake_calls calls;
 	struct fake_host *host;
 	struct fake_dataplane *kernel;
 	struct fake_state *state;
+	struct fake_watch *watch;
 	struct core *core;
 	struct core_config config; /* of the last start or reload */
 	bool in_core;              /* a call of the core is under way */
@@ -41,6 +43,8 @@ void world_free(struct world *w);
 
 /* A new core on what the fakes hold: 0 or the negative errno (sentence in w->error). */
 int world_start(struct world *w);
+/* The broker ends. */
+void world_stop(struct world *w);
 /* Reloads w->config. */
 int world_reload(struct world *w);
 
@@ -76,6 +80,16 @@ char *rules_text(struct world *w);
 void check_rules(struct world *w, const char *text);
 /* Rules and status without what changes from one look to the next; owned by the caller. */
 char *model_text(struct world *w);
+
+/* -- what happens meanwhile -----------------------------------------------------------------------
+ */
+
+/* Process PID ends; its sockets stay open wherever else they are. */
+void process_ends(struct world *w, pid_t pid);
+/* N more connections wait in the socket with that cookie, all fds of which share its queue. */
+void connections_wait(struct world *w, uint64_t cookie, uint32_t n);
+/* Time goes by; what the core asked to be called for is called. */
+void time_passes(struct world *w, uint64_t us);
 
 /* What a packet meets now: the cookie (which is the first fd) of a socket, or: */
 #define PASS (-1)

@@ -174,6 +174,50 @@ static void test_slots_of_groups(void **state)
 			 SB_GROUP_SLOTS_MAX);
 }
 
+static unsigned listed(const struct member *members, size_t n, unsigned kind)
+{
+	uint32_t slots[SB_GROUP_SLOTS_MAX];
+	size_t found = members_group_slots(members, n, kind, slots);
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < found; i++)
+		bits |= 1U << slots[i];
+	return bits;
+}
+
+/* Slot I is bit I. */
+static void test_held_sockets(void **state)
+{
+	struct member m[] = {
+		{ .slot = 0, .protocol = IPPROTO_TCP, .address.family = AF_INET },
+		{ .slot = 1, .protocol = IPPROTO_TCP, .address.family = AF_INET, .held_since = 9 },
+		{ .slot = 2, .protocol = IPPROTO_TCP, .address.family = AF_INET6, .dual = true },
+		{ .slot = 3, .protocol = IPPROTO_TCP, .address.family = AF_INET6, .held_since = 9 },
+		{ .slot = 4, .protocol = IPPROTO_TCP, .address.family = AF_INET, .own = true },
+		{ .slot = 5, .protocol = IPPROTO_UDP, .address.family = AF_INET, .held_since = 9 },
+	};
+
+	assert_int_equal(listed(m, 6, SB_GROUP_V4), 1 << 0);
+	assert_int_equal(listed(m, 6, SB_GROUP_V6), 1 << 2);
+	assert_int_equal(listed(m, 6, SB_GROUP_DUAL), 1 << 2);
+	assert_int_equal(listed(m, 6, SB_GROUP_HOLD), 1 << 4);
+	/* Another protocol has its own. */
+	assert_int_equal(listed(m, 6, SB_GROUP_UDP | SB_GROUP_V4), 1 << 5);
+	assert_int_equal(listed(m, 6, SB_GROUP_UDP | SB_GROUP_HOLD), 0);
+	/* A served dual-stack socket goes before a held IPv4 one, which packets would meet first.
+	 */
+	m[0].held_since = 9;
+	assert_int_equal(listed(m, 6, SB_GROUP_V4), 0);
+	assert_int_equal(listed(m, 6, SB_GROUP_DUAL), 1 << 2);
+	/* Nobody serves: packets wait in all of them. */
+	m[2].held_since = 9;
+	assert_int_equal(listed(m, 6, SB_GROUP_V4), 1 << 0 | 1 << 1);
+	assert_int_equal(listed(m, 6, SB_GROUP_V6), 1 << 2 | 1 << 3);
+	assert_int_equal(listed(m, 6, SB_GROUP_DUAL), 1 << 2);
+	assert_int_equal(members_handed_in(m, 6), 5);
+	assert_false(member_served(&m[4]));
+}
+
 static void test_names(void **state)
 {
 	struct label l = { .n_rules = { { 1, 2 }, { 3, 4 } } };
@@ -181,6 +225,7 @@ static void test_names(void **state)
 	assert_int_equal(label_rules(&l), 10);
 	assert_string_equal(when_empty_name(WHEN_EMPTY_DROP), "drop");
 	assert_string_equal(when_empty_name(WHEN_EMPTY_PASS), "pass");
+	assert_string_equal(when_empty_name(WHEN_EMPTY_HOLD), "hold");
 	label_free(NULL);
 }
 
@@ -195,6 +240,7 @@ int main(void)
 		cmocka_unit_test(test_remove_gives_back),
 		cmocka_unit_test(test_groups_of_members),
 		cmocka_unit_test(test_slots_of_groups),
+		cmocka_unit_test(test_held_sockets),
 		cmocka_unit_test(test_names),
 	};
 

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* WhenEmpty=hold, as things happen: a service ends, a packet waits, time is up, rules change. */
+#include <string.h>
+
+#include "broker/base/log.h"
+#include "broker/core/hold.h"
+#include "broker/core/lives.h"
+
+/* After a failure not at once again. */
+#define HOLD_RETRY_US 1000000
+
+static bool is_over(const struct member *m, uint64_t now_us)
+{
+	return m->hold_ends_us != 0 && m->hold_ends_us <= now_us;
+}
+
+static bool lost_its_service(const struct member *m)
+{
+	return member_served(m) && m->life && m->life->ended;
+}
+
+static bool is_own_and_over(const struct member *m, const void *data)
+{
+	return m->own && is_over(m, *(const uint64_t *)data);
+}
+
+/* The broker lets go of a copy. If somebody else has the socket after all, it stays what it is. */
+static void let_go(struct member *m)
+{
+	m->copy = -1;
+	m->life = NULL;
+	m->held_since = m->hold_ends_us = 0;
+}
+
+/* What of L's sockets is to change; how many. */
+static size_t change_members(struct core *c, struct members_change *change, uint64_t now_us)
+{
+	size_t n = members_change_drop(change, is_own_and_over, &now_us);
+
+	for (size_t i = 0; i < change->n_members; i++) {
+		struct member *m = &change->members[i];
+
+		if (lost_its_service(m))
+			hold_begin(c, change->label, m);
+		else if (is_over(m, now_us))
+			let_go(m);
+		else
+			continue;
+		n++;
+	}
+	return n;
+}
+
+static void tell(const struct label *l, size_t held, size_t over)
+{
+	if (held > 0)
+		log_notice("label %s: the service of %zu sockets has ended, they are held", l->name,
+			   held);
+	if (over > 0)
+		log_notice("label %s: nobody took over %zu sockets in time (HoldTimeout=)", l->name,
+			   over);
+}
+
+static void try_again(struct core *c, const struct label *l, uint64_t now_us)
+{
+	for (size_t i = 0; i < l->n_members; i++)
+		if (is_over(&l->members[i], now_us))
+			l->members[i].hold_ends_us = now_us + HOLD_RETRY_US;
+	hold_alarm(c, now_us + HOLD_RETRY_US);
+}
+
+void hold_update(struct core *c, struct label *l)
+{
+	uint64_t now_us = c->host.monotonic_us(c->host.self);
+	struct members_change change = { 0 };
+	struct sb_error error = { 0 };
+	size_t held = 0, over = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < l->n_members; i++) {
+		held += lost_its_service(&l->members[i]);
+		over += is_over(&l->members[i], now_us);
+	}
+	if (held + over == 0)
+		return;
+	r = members_change_begin(c, &change, l);
+	if (r == 0 && change_members(c, &change, now_us) > 0)
+		r = members_apply(c, &change, 1, &error);
+	members_change_end(&change, 1);
+	if (r < 0) {
+		log_warning("label %s: held sockets stay as they are for now: %s", l->name,
+			    error.message[0] ? error.message : strerror(-r));
+		try_again(c, l, now_us);
+		return;
+	}
+	tell(l, held, over);
+	core_sweep_label(c, l); /* what was let go of is gone, or has an owner */
+}
+
+/* The first packet that waits in an own socket starts its time. */
+static void begin_waiting(struct core *c, int fd)
+{
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l)) {
+		for (size_t i = 0; i < l->n_members; i++) {
+			struct member *m = &l->members[i];
+
+			if (!m->own || m->copy != fd)
+				continue;
+			m->wait_since = c->host.now(c->host.self);
+			m->hold_ends_us = c->host.monotonic_us(c->host.self) + l->hold_timeout_us;
+			hold_alarm(c, m->hold_ends_us);
+			log_info("label %s: %s waits for a service", l->name,
+				 m->protocol == IPPROTO_UDP ? "a datagram" : "a connection");
+			return;
+		}
+	}
+}
+
+static void update_all(struct core *c)
+{
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l))
+		hold_update(c, l);
+}
+
+void core_ready(struct core *c, int fd)
+{
+	struct life *life = life_find(c, fd);
+
+	if (!life) {
+		begin_waiting(c, fd);
+		return;
+	}
+	life->ended = true;
+	update_all(c);
+}
+
+void core_alarm(struct core *c)
+{
+	c->alarm_us = 0;
+	update_all(c);
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l))
+		for (size_t i = 0; i < l->n_members; i++)
+			hold_alarm(c, l->members[i].hold_ends_us);
+}
+
+/* Counts by label, [IPv6][UDP]. */
+static size_t (*count_rules(const struct ruleset *rules))[2][2]
+{
+	size_t(*counts)[2][2] = calloc(SB_LABELS_MAX, sizeof(*counts));
+	struct ruleset_cursor cursor;
+	const struct rule *r;
+
+	if (!counts)
+		return NULL;
+	for (ruleset_begin(rules, &cursor); (r = ruleset_next(&cursor));)
+		counts[r->label][r->family == AF_INET6][r->protocol == IPPROTO_UDP]++;
+	return counts;
+}
+
+static bool any_holds(const struct core *c)
+{
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l))
+		if (l->when_empty == WHEN_EMPTY_HOLD)
+			return true;
+	return false;
+}
+
+int hold_refresh_all(struct core *c, const struct ruleset *rules, struct sb_error *error)
+{
+	size_t(*counts)[2][2] = NULL;
+	int r = 0;
+
+	if (!any_holds(c))
+		return 0;
+	if (rules) {
+		counts = count_rules(rules);
+		if (!counts)
+			return sb_fail(error, ENOMEM, "out of memory");
+	}
+	for (struct label *l = registry_next(c->registry, NULL); l && r == 0;
+	     l = registry_next(c->registry, l)) {
+		size_t n[2][2];
+
+		for (unsigned i = 0; i < 4; i++)
+			n[i / 2][i % 2] = l->n_rules[i / 2][i % 2] +
+					  (counts ? counts[l->id][i / 2][i % 2] : 0);
+		r = hold_refresh(c, l, n, error);
+	}
+	free(counts);
+	return r;
+}
+
+void hold_clear(struct core *c)
+{
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l)) {
+		for (size_t i = 0; i < l->n_members; i++) {
+			struct member *m = &l->members[i];
+			struct life *life = m->life;
+
+			m->life = NULL;
+			life_remove(c, life);
+			if (m->copy < 0)
+				continue;
+			c->watch.unwatch(c->watch.self, m->copy);
+			c->host.close(c->host.self, m->copy);
+			m->copy = -1;
+		}
+	}
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Label keep has two TCP sockets of one service, and the broker's own for UDP; label wait the
+ * broker's own for TCP over IPv6. */
+#include "tests/unit/core/scenarios.h"
+
+int hold_register(struct world *w)
+{
+	return ask_fds(w, FDS(NEW_4, KEEP_UDP), "REQUEST=register\nLABEL=keep\n");
+}
+
+int hold_register_for(struct world *w)
+{
+	int pidfd = fake_pidfd(w->host, 301);
+	int r = ask_fds(w, FDS(NEW_6, pidfd), "REQUEST=register\nLABEL=wait\nCOUNT=1\nPIDFD=yes\n");
+
+	fake_close_fd(w->host, pidfd);
+	return r;
+}
+
+int hold_take_own(struct world *w)
+{
+	return ask(w, "REQUEST=take\nLABEL=wait\n");
+}
+
+int hold_take(struct world *w)
+{
+	return ask(w, "REQUEST=take\nLABEL=keep\nLABEL=wait\n");
+}
+
+int hold_unregister(struct world *w)
+{
+	return ask(w, "REQUEST=unregister\nLABEL=keep\nPROTOCOL=tcp\n");
+}
+
+/* Its first rules for UDP, and for IPv4. */
+int hold_bind(struct world *w)
+{
+	return ask_bind(w, "wait any 10.2.0.0/16 80");
+}
+
+int hold_bind_move(struct world *w)
+{
+	return ask(w, "REQUEST=bind\nLABEL=wait\nPROTOCOL=tcp\nPREFIX=10.1.2.0/24\nPORTS=80\n"
+		      "MOVE=yes\n");
+}
+
+int hold_unbind(struct world *w)
+{
+	return ask_unbind(w, "wait any 10.2.0.0/16 80");
+}
+
+int hold_apply(struct world *w)
+{
+	return ask_apply(w, "udp 10.1.0.0/16 80 wait\ntcp 10.1.2.0/24 80 keep\n", false);
+}
+
+/* gate begins to hold with new rules, wait gets rules of another kind, keep loses some. */
+int hold_reload(struct world *w)
+{
+	config_clear(w);
+	config_label(w, "gate", RULES("tcp 198.51.100.0/24 443", "udp 198.51.100.0/24 53"))
+		->when_empty = WHEN_EMPTY_HOLD;
+	config_label(w, "wait", RULES("tcp 203.0.113.0/25 8080"))->when_empty = WHEN_EMPTY_HOLD;
+	config_label(w, "keep", RULES("tcp 203.0.113.0/24 443"))->when_empty = WHEN_EMPTY_HOLD;
+	return world_reload(w);
+}
+
+int hold_reload_none(struct world *w)
+{
+	config_clear(w);
+	config_label(w, "keep", RULES("tcp 203.0.113.0/24 443"));
+	config_label(w, "wait", RULES("tcp 2001:db9::/32 443"))->when_empty = WHEN_EMPTY_PASS;
+	return world_reload(w);
+}
+
+int hold_end(struct world *w)
+{
+	process_ends(w, SCENARIO_SERVICE);
+	return 0;
+}
+
+int hold_time_is_up(struct world *w)
+{
+	time_passes(w, SCENARIO_HOLD_US);
+	return 0;
+}
+
+int hold_wait_is_over(struct world *w)
+{
+	time_passes(w, SCENARIO_HOLD_US);
+	return 0;
+}
+
+void hold_service_ends(struct world *w)
+{
+	fake_close_fd(w->host, KEEP_1);
+	fake_close_fd(w->host, KEEP_2);
+	process_ends(w, SCENARIO_SERVICE);
+}
+
+void hold_bind_before(struct world *w)
+{
+	assert_int_equal(hold_bind(w), 0);
+}
+
+void hold_connections_wait(struct world *w)
+{
+	connections_wait(w, (uint64_t)hit(w, "udp", "203.0.113.1", 443), 1);
+}
+
+void scenario_settle(struct world *w)
+{
+	time_passes(w, 2000000);
+	w->in_core = true;
+	core_sweep(w->core);
+	w->in_core = false;
+}
