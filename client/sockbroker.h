@@ -124,10 +124,59 @@ struct sockbroker_sockets {
 int sockbroker_register_many(struct sockbroker *sb, const struct sockbroker_sockets *sets,
 			     size_t n_sets, unsigned int flags);
 
+/*
+ * The same for sockets that another process serves: PIDFD (pidfd_open(2)) stands for it. Where the
+ * label's WhenEmpty= is hold the broker keeps copies of the sockets, and watches that process
+ * instead of the calling one to know when its service has ended. At most SOCKBROKER_FDS_MAX - 1
+ * sockets. The broker refuses with -EBADF when PIDFD is no pidfd, and -ESRCH when its process has
+ * ended.
+ */
+int sockbroker_register_for(struct sockbroker *sb, int pidfd, const struct sockbroker_sockets *sets,
+			    size_t n_sets, unsigned int flags);
+
+/*
+ * Takes the sockets that the broker keeps for LABEL (WhenEmpty=hold in its label file): those that
+ * a service left behind when it ended, with the connections that wait in them, or those that the
+ * broker made for packets to wait in; only when there are none of these, those that a service has
+ * at this time, which then share them. The calling process is their registrant from then on, and
+ * the broker watches its life; it may exec(3) the service.
+ *
+ * RET_FDS has room for SOCKBROKER_FDS_MAX file descriptors. Returns how many there are, the
+ * caller's, close-on-exec: listening TCP and bound UDP sockets, not necessarily at the addresses
+ * that clients see: getsockname(2) on an accepted connection, or IP_PKTINFO, tells those.
+ *
+ * The broker refuses with -EPERM (LABEL is not yours), -ENOENT (no such label, or nothing is kept
+ * for it), -EMFILE (more sockets than fit a reply).
+ */
+int sockbroker_take(struct sockbroker *sb, const char *label, int *ret_fds);
+
+/* The same for N_LABELS labels in one request: the sockets of all of them, or nothing. The first
+ * RET_COUNTS[0] of RET_FDS are LABELS[0]'s, and so on; RET_COUNTS may be NULL. */
+int sockbroker_take_many(struct sockbroker *sb, const char *const *labels, size_t n_labels,
+			 int *ret_fds, size_t *ret_counts);
+
 /* Takes the label's sockets out: all, or those of PROTOCOL ("tcp", "udp"; NULL and "any": both).
  * *RET_SOCKETS (if not NULL) is how many. A registrant may take out its own, an admin any. */
 int sockbroker_unregister(struct sockbroker *sb, const char *label, const char *protocol,
 			  uint64_t *ret_sockets);
+
+/*
+ * Accepts what still waits in LISTENER after another socket has replaced it under its label, so
+ * that it can be closed without losing a connection. New connections go to the other socket from
+ * the moment that its sockbroker_register() returned, but some are in the queue, and some are in
+ * the middle of their handshake, which they complete here: so wait for QUIET milliseconds without
+ * any, several round trips of the clients (1000 is a good value), and LIMIT milliseconds at most.
+ *
+ * TAKE(FD, DATA) is called for each connection, and owns FD, which is close-on-exec; a negative
+ * value that it returns ends the call and is what it returns. Otherwise: how many connections
+ * there were, or a negative errno of poll(2) or accept(2) for which another try is no help.
+ * LISTENER stays open. When other threads or processes accept from it too it should be
+ * non-blocking.
+ *
+ * Needs no handle and no broker.
+ */
+int sockbroker_drain(int listener, int quiet, int limit, int (*take)(int fd, void *data),
+		     void *data);
 
 /* The first of the file descriptors that sockbroker_listen_fds() counts. */
 #define SOCKBROKER_LISTEN_FDS_START 3

@@ -18,8 +18,9 @@ static int copy_fds(struct sockbroker *sb, const struct sockbroker_sockets *set,
 	return 0;
 }
 
-int sockbroker_register_many(struct sockbroker *sb, const struct sockbroker_sockets *sets,
-			     size_t n_sets, unsigned int flags)
+/* PIDFD -1: none. */
+static int register_many(struct sockbroker *sb, int pidfd, const struct sockbroker_sockets *sets,
+			 size_t n_sets, unsigned int flags)
 {
 	struct sb_writer w = { 0 };
 	int fds[SB_WIRE_FDS_MAX];
@@ -42,7 +43,34 @@ int sockbroker_register_many(struct sockbroker *sb, const struct sockbroker_sock
 		sb_writer_add(&w, "LABEL", "%s", sets[i].label);
 		sb_writer_add(&w, "COUNT", "%zu", sets[i].n_fds);
 	}
+	if (pidfd >= 0) {
+		if (n_fds == SB_WIRE_FDS_MAX)
+			return handle_fail_local(sb, EMFILE,
+						 "one request carries at most %d sockets and a "
+						 "pidfd",
+						 SB_WIRE_FDS_MAX - 1);
+		sb_writer_add(&w, "PIDFD", "yes");
+		fds[n_fds++] = pidfd;
+	}
 	return handle_call(sb, &w, fds, n_fds);
+}
+
+int sockbroker_register_many(struct sockbroker *sb, const struct sockbroker_sockets *sets,
+			     size_t n_sets, unsigned int flags)
+{
+	return register_many(sb, -1, sets, n_sets, flags);
+}
+
+int sockbroker_register_for(struct sockbroker *sb, int pidfd, const struct sockbroker_sockets *sets,
+			    size_t n_sets, unsigned int flags)
+{
+	int r = handle_begin(sb);
+
+	if (r < 0)
+		return r;
+	if (pidfd < 0)
+		return handle_fail_local(sb, EBADF, "%d is no pidfd", pidfd);
+	return register_many(sb, pidfd, sets, n_sets, flags);
 }
 
 int sockbroker_register(struct sockbroker *sb, const char *label, const int *fds, size_t n_fds,

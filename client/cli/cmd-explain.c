@@ -59,8 +59,12 @@ static void print_socket(FILE *f, const struct sockbroker_table *t)
 		cli_value(t, "address"), cli_value(t, "cookie"), cli_value(t, "slot"));
 	if (!strcmp(cli_value(t, "state"), "dead"))
 		fputs(", dead", f);
-	if (!strcmp(cli_value(t, "held"), "yes"))
+	if (!strcmp(cli_value(t, "own"), "yes"))
+		fputs(", the broker's own", f);
+	else if (!strcmp(cli_value(t, "held"), "yes"))
 		fputs(", held by the broker", f);
+	if (*cli_value(t, "waiting") && strcmp(cli_value(t, "waiting"), "0") != 0)
+		fprintf(f, ", %s waiting", cli_value(t, "waiting"));
 	if (*cli_value(t, "pid"))
 		fprintf(f, "\n%-8s  handed in by pid %s, user %s", "", cli_value(t, "pid"),
 			registrant_user(cli_value(t, "uid"), user));

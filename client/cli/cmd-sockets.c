@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "client/cli/commands.h"
@@ -40,15 +41,54 @@ static int print_registered(struct cli *cli, const struct sockbroker_sockets *se
 	return cli->json ? json_print(cli, json_pack("{s:o}", "labels", array)) : CLI_DONE;
 }
 
-static int register_sets(struct cli *cli, const struct arguments *a,
+/* The number of a process that OPTION has for its value. */
+static int parse_pid(struct cli *cli, const char *name, const struct option_value *option,
+		     pid_t *ret)
+{
+	uint64_t pid;
+
+	if (option->n_values != 1 || !number_parse(option->values[0], &pid) || pid == 0 ||
+	    pid > INT_MAX)
+		return cli_usage(cli, "%s takes the number of one process, not '%s'", name,
+				 option->values[option->n_values - 1]);
+	*ret = (pid_t)pid;
+	return CLI_DONE;
+}
+
+/* *RET: a pidfd of the process that --main-pid names, or -1. */
+static int open_main_pid(struct cli *cli, const struct arguments *a, int *ret)
+{
+	const struct option_value *option = &a->options[REGISTER_MAIN_PID];
+	pid_t pid = 0;
+	int r;
+
+	*ret = -1;
+	if (!option->given)
+		return CLI_DONE;
+	r = parse_pid(cli, "--main-pid", option, &pid);
+	if (r != CLI_DONE)
+		return r;
+	*ret = (int)syscall(SYS_pidfd_open, pid, 0);
+	return *ret < 0 ? cli_fail(cli, "process %d: %s", (int)pid, strerror(errno)) : CLI_DONE;
+}
+
+/* PIDFD: of who serves them; -1: this process, or whom --main-pid names. */
+static int register_sets(struct cli *cli, const struct arguments *a, int pidfd,
 			 const struct sockbroker_sockets *sets, size_t n)
 {
 	unsigned int flags = a->options[REGISTER_ADD].given ? SOCKBROKER_ADD : 0;
-	int r = cli_connect(cli);
+	_cleanup_close_ int main_pidfd = -1;
+	int r = open_main_pid(cli, a, &main_pidfd);
 
+	if (r == CLI_DONE)
+		r = cli_connect(cli);
 	if (r != CLI_DONE)
 		return r;
-	if (sockbroker_register_many(cli->broker, sets, n, flags) < 0)
+	if (pidfd < 0)
+		pidfd = main_pidfd;
+	r = pidfd < 0 ? sockbroker_register_many(cli->broker, sets, n, flags)
+		      : sockbroker_register_for(cli->broker, pidfd, sets, n, flags);
+	if (r < 0)
 		return cli_request_failed(cli);
 	cli_print_warnings(cli);
 	return print_registered(cli, sets, n);
@@ -123,13 +163,13 @@ static int register_listen_fds(struct cli *cli, const struct arguments *a)
 		for (int i = 0; i < n; i++)
 			fds[i] = SOCKBROKER_LISTEN_FDS_START + i;
 		sets[0] = (struct sockbroker_sockets){ a->args[0], fds, (size_t)n };
-		return register_sets(cli, a, sets, 1);
+		return register_sets(cli, a, -1, sets, 1);
 	}
 	n_sets = group_by_name(names, (size_t)n, fds, sets);
 	for (size_t i = 0; i < n_sets; i++)
 		if (sb_label_check(sets[i].label, &error) < 0)
 			return cli_fail(cli, "LISTEN_FDNAMES: %s", error.message);
-	return register_sets(cli, a, sets, n_sets);
+	return register_sets(cli, a, -1, sets, n_sets);
 }
 
 /* ---- --fd ---- */
@@ -152,7 +192,7 @@ static int register_fds(struct cli *cli, const struct arguments *a)
 		if (fcntl(fds[i], F_GETFD) < 0)
 			return cli_fail(cli, "fd %d is not open", fds[i]);
 	}
-	return register_sets(cli, a, &set, 1);
+	return register_sets(cli, a, -1, &set, 1);
 }
 
 /* ---- --pid ---- */
@@ -179,22 +219,20 @@ static int register_pid(struct cli *cli, const struct arguments *a)
 	_cleanup_(cleanup_socket_list) struct socket_list list = { 0 };
 	struct sockbroker_sockets set = { .label = a->args[0] };
 	struct sb_error error = { 0 };
-	uint64_t pid;
+	pid_t pid;
 
-	if (option->n_values != 1 || !number_parse(option->values[0], &pid) || pid == 0 ||
-	    pid > INT_MAX)
-		return cli_usage(cli, "--pid takes the number of one process, not '%s'",
-				 option->values[option->n_values - 1]);
+	if (parse_pid(cli, "--pid", option, &pid) != CLI_DONE)
+		return CLI_USAGE;
 	if (a->n_args == 4 && parse_filter(cli, a->args + 1, &filter) != CLI_DONE)
 		return CLI_USAGE;
-	if (process_sockets((pid_t)pid, &filter, &list, &error) < 0 && a->n_args == 4)
+	if (process_sockets(pid, &filter, &list, &error) < 0 && a->n_args == 4)
 		return cli_fail(cli, "%s: looking for %s %s %s: %s", set.label, a->args[1],
 				a->args[2], a->args[3], error.message);
 	if (list.n == 0)
 		return cli_fail(cli, "%s: %s", set.label, error.message);
 	set.fds = list.fds;
 	set.n_fds = list.n;
-	return register_sets(cli, a, &set, 1);
+	return register_sets(cli, a, list.pidfd, &set, 1);
 }
 
 /* Which of the sources is meant; one of REGISTER_* or -1. */
@@ -228,6 +266,8 @@ int cmd_register(struct cli *cli, const struct arguments *a)
 	source = choose_source(cli, a);
 	if (source < 0)
 		return CLI_USAGE;
+	if (source == REGISTER_PID && a->options[REGISTER_MAIN_PID].given)
+		return cli_usage(cli, "--pid says already who serves the sockets");
 	if (a->n_args == 0 && source != REGISTER_LISTEN_FDS)
 		return cli_usage(cli, "say under which LABEL");
 	if (a->n_args > 1 && !(source == REGISTER_PID && a->n_args == 4))

@@ -31,9 +31,9 @@ static const struct grid_column label_columns[] = {
 	{ "WHEN EMPTY" }, { "ORIGIN" },      { "DESCRIPTION" },
 };
 static const struct grid_column group_columns[] = {
-	{ "LABEL" },        { "PROTO" },         { "FAMILY" },
-	{ "LIVING", true }, { "LOOKUPS", true }, { "MISSES", true },
-	{ "ERRORS", true }, { "DEAD", true },    { "RESPECTED", true },
+	{ "LABEL" },         { "PROTO" },           { "FAMILY" },       { "LIVING", true },
+	{ "LOOKUPS", true }, { "MISSES", true },    { "ERRORS", true }, { "HELD", true },
+	{ "DEAD", true },    { "RESPECTED", true },
 };
 static const struct grid_column socket_columns[] = {
 	{ "LABEL" }, { "PROTO" }, { "ADDRESS" },   { "COOKIE", true }, { "SLOT", true },
@@ -115,25 +115,42 @@ static void see_group(struct view *v, const struct sockbroker_table *t)
 	grid_add(g, cli_value(t, "misses"));
 	snprintf(text, sizeof(text), "%" PRIu64, status_errors(t));
 	grid_add(g, text);
+	grid_add_number(g, cli_value(t, "holds"));
 	grid_add_number(g, cli_value(t, "dead_slots"));
 	grid_add_number(g, cli_value(t, "respected"));
 	if (!strcmp(cli_value(t, "living"), "0"))
 		grid_alarm(g);
 }
 
+/* "no", "yes", or "yes, 3 waiting, 87 s left". */
+static const char *held_text(const struct sockbroker_table *t, char *buf, size_t size)
+{
+	const char *waiting = cli_value(t, "waiting"), *left = cli_value(t, "held_for");
+	int n = snprintf(buf, size, "%s", cli_value(t, "held"));
+
+	if (*waiting && strcmp(waiting, "0") != 0)
+		n += snprintf(buf + n, size - (size_t)n, ", %.20s waiting", waiting);
+	if (*left)
+		snprintf(buf + n, size - (size_t)n, ", %.20s s left", left);
+	return buf;
+}
+
 static void see_socket(struct view *v, const struct sockbroker_table *t)
 {
-	static const char *const keys[] = { "label", "protocol", "address", "cookie",
-					    "slot",  "state",    "held",    "pid" };
+	static const char *const keys[] = { "label",  "protocol", "address",
+					    "cookie", "slot",     "state" };
 	struct grid *g = &v->grids[SOCKETS];
 	bool dead = !strcmp(cli_value(t, "state"), "dead");
-	char user[REGISTRANT_USER_MAX];
+	bool own = !strcmp(cli_value(t, "own"), "yes");
+	char user[REGISTRANT_USER_MAX], held[80];
 
 	v->n_sockets++;
 	v->n_dead += dead;
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		grid_add(g, cli_value(t, keys[i]));
-	grid_add(g, registrant_user(cli_value(t, "uid"), user));
+	grid_add(g, held_text(t, held, sizeof(held)));
+	grid_add(g, cli_value(t, "pid"));
+	grid_add(g, own ? "(the broker)" : registrant_user(cli_value(t, "uid"), user));
 	grid_add(g, cli_value(t, "unit"));
 	if (dead)
 		grid_alarm(g);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The table of verbs. */
+#include <stdint.h>
 #include <string.h>
 
 #include "client/cli/commands.h"
@@ -13,6 +14,7 @@ static const struct option_spec register_options[] = {
 	[REGISTER_LISTEN_FDS] = { "--listen-fds" },
 	[REGISTER_FD] = { "--fd", 1, true },
 	[REGISTER_PID] = { "--pid", 1 },
+	[REGISTER_MAIN_PID] = { "--main-pid", 1 },
 	[REGISTER_REPLACE] = { "--replace" },
 	[REGISTER_ADD] = { "--add" },
 	{ NULL },
@@ -120,7 +122,8 @@ static const struct command commands[] = {
 	},
 	{
 		.name = "register",
-		.usage = "register [LABEL] [--listen-fds | --fd N...] [--replace | --add]\n"
+		.usage = "register [LABEL] [--listen-fds | --fd N...] [--main-pid PID] [--replace "
+			 "| --add]\n"
 			 "register LABEL --pid PID [PROTO ADDR PORT] [--replace | --add]",
 		.summary = "hands sockets in",
 		.help = "Hands TCP listeners and bound, unconnected UDP sockets to the broker. All "
@@ -133,6 +136,8 @@ static const struct command commands[] = {
 			"  --pid PID     those of another process, all or the ones bound to ADDR "
 			"PORT\n"
 			"                (each may be *)\n"
+			"  --main-pid PID  who serves them, if not this process: for "
+			"WhenEmpty=hold\n"
 			"  --replace     the label's sockets are exactly these from now on (the "
 			"default)\n"
 			"  --add         they join those that are there\n",
@@ -152,6 +157,23 @@ static const struct command commands[] = {
 		.min_args = 1,
 		.max_args = 2,
 		.run = cmd_unregister,
+	},
+	{
+		.name = "run",
+		.usage = "run LABEL... -- COMMAND...",
+		.summary = "runs a service with the sockets that are held for it",
+		.help = "Takes the sockets that the broker keeps for the labels (WhenEmpty=hold), "
+			"with the\n"
+			"connections that wait in them, and executes COMMAND with them by the "
+			"convention\n"
+			"of systemd's socket activation: LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES "
+			"(the labels,\n"
+			"with _ for :). Sockets that were passed to this command that way stay in "
+			"front.\n",
+		.changes = true,
+		.min_args = 1,
+		.max_args = SIZE_MAX,
+		.run = cmd_run,
 	},
 	{
 		.name = "unload",

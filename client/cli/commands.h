@@ -86,6 +86,7 @@ int cmd_rules(struct cli *cli, const struct arguments *a);
 int cmd_apply(struct cli *cli, const struct arguments *a);
 int cmd_register(struct cli *cli, const struct arguments *a);
 int cmd_unregister(struct cli *cli, const struct arguments *a);
+int cmd_run(struct cli *cli, const struct arguments *a);
 int cmd_status(struct cli *cli, const struct arguments *a);
 int cmd_explain(struct cli *cli, const struct arguments *a);
 int cmd_unload(struct cli *cli, const struct arguments *a);
@@ -96,6 +97,13 @@ int cmd_help(struct cli *cli, const struct arguments *a);
 enum { BIND_MOVE };
 enum { RULES_TEXT };
 enum { APPLY_DRY_RUN };
-enum { REGISTER_LISTEN_FDS, REGISTER_FD, REGISTER_PID, REGISTER_REPLACE, REGISTER_ADD };
+enum {
+	REGISTER_LISTEN_FDS,
+	REGISTER_FD,
+	REGISTER_PID,
+	REGISTER_MAIN_PID,
+	REGISTER_REPLACE,
+	REGISTER_ADD,
+};
 enum { EXPLAIN_FROM };
 enum { UNLOAD_YES };

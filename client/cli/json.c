@@ -14,6 +14,7 @@ static const char *const number_keys[] = {
 	"groups",
 	"sockets",
 	"max_sockets",
+	"hold_timeout",
 	"port",
 	"from_port",
 	/* sockets */
@@ -23,10 +24,15 @@ static const char *const number_keys[] = {
 	"uid",
 	"gid",
 	"since",
+	"held_since",
+	"held_for",
+	"waiting",
+	"served_by",
 	/* groups */
 	"living",
 	"lookups",
 	"misses",
+	"holds",
 	"respected",
 	"dead_slots",
 	"errors",
@@ -46,7 +52,7 @@ static const char *const number_keys[] = {
 	"id",
 	"position",
 };
-static const char *const boolean_keys[] = { "held", "dual", "reuseport", "agrees", "ours" };
+static const char *const boolean_keys[] = { "held", "dual", "reuseport", "agrees", "ours", "own" };
 
 static bool is_one_of(const char *key, const char *const *keys, size_t n)
 {

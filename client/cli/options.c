@@ -109,7 +109,8 @@ int arguments_parse(struct arguments *ret, int argc, char **argv, const struct o
 		const char *word = scan.argv[scan.next];
 
 		if (!options_ended && !strcmp(word, "--")) {
-			options_ended = true;
+			options_ended = ret->dashes = true;
+			ret->n_before_dashes = ret->n_args;
 			scan.next++;
 		} else if (!options_ended && word[0] == '-' && word[1]) {
 			r = take_option(ret, &scan, globals, own, error);

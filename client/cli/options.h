@@ -24,6 +24,8 @@ struct option_value {
 struct arguments {
 	size_t n_args;
 	const char **args;                        /* what is not an option */
+	bool dashes;                              /* there was a "--" ... */
+	size_t n_before_dashes;                   /* ... behind so many of these */
 	struct option_value options[OPTIONS_MAX]; /* in the order of the verb's table */
 	struct option_value globals[OPTIONS_MAX];
 	void *memory; /* owned; holds the arrays above */

@@ -32,6 +32,8 @@ void socket_list_close(struct socket_list *l)
 {
 	for (size_t i = 0; i < l->n; i++)
 		sb_close(l->fds[i]);
+	if (l->n > 0)
+		sb_close(l->pidfd);
 	l->n = 0;
 }
 
@@ -228,6 +230,7 @@ int process_sockets(pid_t pid, const struct socket_filter *filter, struct socket
 		r = take_one(pidfd, numbers[i], filter, ret, &seen, error);
 	if (r == 0 && ret->n == 0)
 		r = explain_nothing(pid, &seen, error);
+	ret->pidfd = ret->n > 0 ? TAKE_FD(pidfd) : -1;
 	if (r < 0)
 		socket_list_close(ret);
 	return r;

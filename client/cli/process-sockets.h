@@ -19,6 +19,7 @@ struct socket_filter {
 };
 
 struct socket_list {
+	int pidfd; /* of the process, owned, when there are sockets */
 	size_t n;
 	int fds[SOCKBROKER_FDS_MAX]; /* owned, close-on-exec */
 	uint64_t cookies[SOCKBROKER_FDS_MAX];

@@ -4,6 +4,7 @@
 import fcntl
 import os
 import socket
+import stat
 
 PACKET_MAX = 4096
 FDS_MAX = 253
@@ -21,7 +22,8 @@ def sealed_memfd(data):
 
 
 class Reply:
-    """fields: key -> the values it came with. fds are read, if they are tables, and closed."""
+    """fields: key -> the values it came with. fds that are sockets are kept as `sockets`, the
+    caller's; others are tables: they are read and closed."""
 
     def __init__(self, packet, fds):
         self.packet = packet
@@ -30,9 +32,13 @@ class Reply:
             key, _, value = line.partition('=')
             self.fields.setdefault(key, []).append(value)
         self.table = b''
+        self.sockets = []
         for fd in fds:
-            size = os.fstat(fd).st_size
-            self.table += os.pread(fd, size, 0)
+            status = os.fstat(fd)
+            if stat.S_ISSOCK(status.st_mode):
+                self.sockets.append(socket.socket(fileno=fd))
+                continue
+            self.table += os.pread(fd, status.st_size, 0)
             os.close(fd)
 
     def __repr__(self):

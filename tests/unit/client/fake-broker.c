@@ -49,7 +49,10 @@ static void reply(int conn, const struct fake_step *step)
 	} else if (step->file) {
 		fd = sb_memfd_new_sealed("fake", step->file, n);
 	}
-	sb_packet_send(conn, step->reply, strlen(step->reply), &fd, fd >= 0 ? 1 : 0, 0);
+	if (step->n_fds > 0)
+		sb_packet_send(conn, step->reply, strlen(step->reply), step->fds, step->n_fds, 0);
+	else
+		sb_packet_send(conn, step->reply, strlen(step->reply), &fd, fd >= 0 ? 1 : 0, 0);
 	sb_close(fd);
 }
 

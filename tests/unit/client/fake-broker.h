@@ -23,6 +23,8 @@ struct fake_step {
 	const char *reply;
 	const char *file;
 	int late; /* the reply waits until this fd has something to read; 0: it does not wait */
+	const int *fds; /* ride on the reply instead of a file; borrowed */
+	size_t n_fds;
 };
 
 /* What one request was. */

@@ -131,7 +131,8 @@ static void test_pid(void **state)
 
 	RUN_ONCE(&r, &f, answer("OK=1\nSOCKETS=1\n"), "register", "web", "--pid", pid_text);
 	assert_int_equal(r.status, CLI_DONE);
-	assert_int_equal(f.requests[0].n_fds, 1);
+	assert_int_equal(f.requests[0].n_fds, 2); /* and a pidfd */
+	check_contains(f.requests[0].text, "LABEL=web\nCOUNT=1\nPIDFD=yes\n");
 	RUN_ONCE(&r, &f, answer("OK=1\nSOCKETS=1\n"), "register", "web", "--pid", pid_text, "tcp",
 		 "127.0.0.1", port);
 	assert_int_equal(r.status, CLI_DONE);
@@ -142,6 +143,8 @@ static void test_pid(void **state)
 	assert_int_equal(r.status, CLI_FAILED);
 	check_contains(r.err,
 		       "sockbroker: web: looking for udp * *: none of the 1 socket of process");
+	RUN(&r, "/nowhere", "register", "web", "--pid", pid_text, "--main-pid", pid_text);
+	assert_int_equal(r.status, CLI_USAGE);
 	RUN(&r, "/nowhere", "register", "web", "--pid", pid_text, "icmp", "*", "*");
 	assert_int_equal(r.status, CLI_USAGE);
 	RUN(&r, "/nowhere", "register", "web", "--pid", pid_text, "tcp", "localhost", "*");

@@ -69,8 +69,8 @@ static void make_file(const char *path, unsigned lines)
 	fclose(f);
 }
 
-/* What was written to the terminal. The kernel hands it on when it finds time, so a last character is
- * waited for. */
+/* What was written to the terminal. The kernel hands it on when it finds time, so a last character
+ * is waited for. */
 static void read_terminal(struct terminal *t)
 {
 	struct pollfd readable = { .fd = t->master, .events = POLLIN };
