@@ -212,6 +212,15 @@ static int start_server(struct broker *b, const struct config *config, struct sb
 	return add_events(b, error);
 }
 
+static void drop_privilege(void)
+{
+	int r = dataplane_drop_privilege();
+
+	if (r < 0)
+		log_warning("capabilities that are no longer needed cannot be given up: %s",
+			    strerror(-r));
+}
+
 int broker_new(struct broker **ret, const struct options *options, struct config *config,
 	       struct sb_error *error)
 {
@@ -245,6 +254,7 @@ int broker_new(struct broker **ret, const struct options *options, struct config
 		r = start_server(b, config, error);
 	if (r < 0)
 		return r;
+	drop_privilege();
 	*ret = TAKE_PTR(b);
 	return 0;
 }

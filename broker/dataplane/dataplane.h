@@ -27,5 +27,13 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_options *optio
 void dataplane_free(struct dataplane *d);
 SB_DEFINE_CLEANUP(struct dataplane, dataplane_free)
 
+/*
+ * For good, and for the whole process: nothing stays of its capabilities but what loading the next
+ * generation of rules takes, CAP_BPF and CAP_PERFMON, as far as they are there. Lost with
+ * CAP_NET_ADMIN, which making the sockmap took, is the port's list of other programs. Nothing
+ * changes for root, or for who has CAP_SYS_ADMIN instead of CAP_BPF. 0 or a negative errno.
+ */
+int dataplane_drop_privilege(void);
+
 /* The port; valid as long as D. */
 struct dataplane_port dataplane_port(struct dataplane *d);

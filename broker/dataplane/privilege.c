@@ -47,14 +47,48 @@ int libbpf_prepare(void)
 	return r < 0 ? r : 0;
 }
 
-static bool has_capability(int number)
+struct capabilities {
+	struct __user_cap_data_struct words[_LINUX_CAPABILITY_U32S_3];
+};
+
+static int capabilities_read(struct capabilities *ret)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
 
-	if (syscall(SYS_capget, &header, data) < 0)
+	return syscall(SYS_capget, &header, ret->words) < 0 ? -errno : 0;
+}
+
+static bool has_capability(int number)
+{
+	struct capabilities own;
+
+	if (capabilities_read(&own) < 0)
 		return true;
-	return data[CAP_TO_INDEX(number)].effective & CAP_TO_MASK(number);
+	return own.words[CAP_TO_INDEX(number)].effective & CAP_TO_MASK(number);
+}
+
+int dataplane_drop_privilege(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	static const int kept[] = { CAP_BPF, CAP_PERFMON };
+	struct capabilities own, left = {};
+	int r;
+
+	/* CAP_SYS_ADMIN alone does as well, but then it is what cannot be given up. */
+	if (geteuid() == 0 || !has_capability(CAP_BPF))
+		return 0;
+	r = capabilities_read(&own);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		size_t word = CAP_TO_INDEX(kept[i]);
+		uint32_t mask = CAP_TO_MASK(kept[i]);
+
+		left.words[word].effective |= own.words[word].effective & mask;
+		left.words[word].permitted |= own.words[word].permitted & mask;
+	}
+	/* The ambient ones go with the inheritable ones: nothing is executed from here. */
+	return syscall(SYS_capset, &header, left.words) < 0 ? -errno : 0;
 }
 
 static const char *missing_capabilities(void)
@@ -83,8 +117,8 @@ int explain_refusal(struct sb_error *error, int code, const char *what, ...)
 			action, missing);
 	else if ((code == EACCES || code == E2BIG) && !has_capability(CAP_PERFMON) &&
 		 !has_capability(CAP_SYS_ADMIN))
-		/* The verifier then also follows what a processor might do speculatively, and before
-		 * 6.17 it refuses what it cannot follow instead of guarding it. */
+		/* The verifier then also follows what a processor might do speculatively, and
+		 * before 6.17 it refuses what it cannot follow instead of guarding it. */
 		sb_fail(error, code,
 			"%s: %s; before Linux 6.17 this needs CAP_PERFMON too: add it to the "
 			"unit's AmbientCapabilities=, or start as root",

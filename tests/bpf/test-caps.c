@@ -116,6 +116,50 @@ static void everything_wide(const struct scratch *s)
 	everything_as(s, WIDE_ALWAYS);
 }
 
+static uint64_t permitted(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	assert_int_equal(syscall(SYS_capget, &header, data), 0);
+	assert_int_equal(data[0].permitted, data[0].effective);
+	assert_int_equal(data[1].permitted, data[1].effective);
+	return (uint64_t)data[1].permitted << 32 | data[0].permitted;
+}
+
+/* What is left after the start is enough for all that follows. */
+static void dropped(const struct scratch *s)
+{
+	struct dataplane *d = scratch_open(s);
+	struct dataplane_port p = dataplane_port(d);
+	struct ruleset *rules = rules_from("tcp 127.1.0.0/16 any", LABEL);
+	struct rule more = rule_from("tcp 127.3.0.0/16 80", LABEL), conflict;
+	struct sb_prefix prefix = rule_prefix(&more);
+	int fd = socket_open("tcp", "127.0.0.1", 0);
+	struct sb_group_counters c;
+	struct sb_error error = {};
+	struct other_program list[4];
+
+	assert_int_equal(p.publish(p.self, rules, &error), 0);
+	assert_int_equal(dataplane_drop_privilege(), 0);
+	assert_int_equal(permitted(), BIT(CAP_BPF) | BIT(CAP_PERFMON));
+
+	if (p.publish(p.self, rules, &error) < 0)
+		fail_msg("%s", error.message);
+	assert_int_equal(ruleset_add(rules, &more, &conflict), 0);
+	assert_int_equal(p.edit(p.self, rules, &prefix, &error), 0);
+	group_fill(&p, group_of(LABEL, "tcp", SB_GROUP_V4), 0, &fd, 1, SB_EMPTY_DROP);
+	assert_true(reaches(fd, "127.3.0.1", 80));
+	assert_int_equal(verdict_of(&p, "tcp", "127.1.2.3", 4711, 1).cookie, socket_cookie(fd));
+	assert_int_equal(p.counters(p.self, group_of(LABEL, "tcp", SB_GROUP_V4), &c), 0);
+	assert_int_equal(p.slot_clear(p.self, 0), 0);
+	assert_int_equal(p.programs(p.self, list, 4), -EPERM);
+	assert_int_equal(p.unload(p.self, &error), 0);
+	dataplane_free(d);
+	ruleset_free(rules);
+	assert_int_equal(mkdir(s->pins, 0700), -1);
+}
+
 static void refused(const struct scratch *s, const char *words)
 {
 	struct dataplane_options options = { .bpffs = s->pins };
@@ -148,6 +192,12 @@ static void test_enough(void **state)
 	run_as_nobody(*state, BIT(CAP_BPF) | BIT(CAP_NET_ADMIN), everything_wide);
 }
 
+static void test_dropped(void **state)
+{
+	run_as_nobody(*state, BIT(CAP_BPF) | BIT(CAP_NET_ADMIN) | BIT(CAP_PERFMON) | BIT(CAP_CHOWN),
+		      dropped);
+}
+
 static void test_less(void **state)
 {
 	run_as_nobody(*state, NONE, nothing);
@@ -159,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_enough),
+		cmocka_unit_test(test_dropped),
 		cmocka_unit_test(test_less),
 	};
 
