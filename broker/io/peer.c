@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "broker/io/peer.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -34,5 +35,9 @@ int peer_read(int fd, struct actor *actor, int *pidfd)
 	size = sizeof(value);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &value, &size) == 0)
 		*pidfd = value;
+	else if (errno != ENOPROTOOPT)
+		/* It is gone, and its pid may be somebody else's by now. From 6.16 on a pidfd
+		 * tells. */
+		actor->pid = 0;
 	return 0;
 }

@@ -7,6 +7,7 @@
 /*
  * Fills ACTOR (its unit stays "") from the credentials of the connected socket FD, and *PIDFD
  * (owned by the caller; -1 when the kernel has no SO_PEERPIDFD, before 6.5, or the process is
- * gone). Supplementary groups beyond POLICY_GROUPS_MAX are ignored. 0 or a negative errno.
+ * gone; then its pid is 0, which is no process). Supplementary groups beyond POLICY_GROUPS_MAX are
+ * ignored. 0 or a negative errno.
  */
 int peer_read(int fd, struct actor *actor, int *pidfd);
