@@ -36,7 +36,7 @@ struct broker {
 
 /* -- configuration ---------------------------------------------------------------------------- */
 
-int broker_read_config(const char *dir, struct config **ret)
+int broker_read_config(const char *dir, struct config **ret, struct sb_error *error)
 {
 	_cleanup_(config_report_clear) struct config_report report = { 0 };
 	int r = config_read(dir, ret, &report);
@@ -49,7 +49,13 @@ int broker_read_config(const char *dir, struct config **ret)
 		log_error("... and %zu more errors", report.n_all_errors - report.n_errors);
 	if (r == -ENOMEM)
 		log_error("out of memory while reading the configuration");
-	return r;
+	if (r < 0 && report.n_errors == 0)
+		return sb_fail(error, -r, "the configuration in %s cannot be read: %s", dir,
+			       strerror(-r));
+	if (r < 0 && report.n_all_errors > 1)
+		return sb_fail(error, -r, "%s (and %zu more, in the log)", report.errors[0],
+			       report.n_all_errors - 1);
+	return r < 0 ? sb_fail(error, -r, "%s", report.errors[0]) : 0;
 }
 
 static struct server_options server_options(const struct config *config)
@@ -69,26 +75,43 @@ static void tell_ready(struct broker *b)
 	notify_ready(summary);
 }
 
-static void reload(void *data)
+static int take_config(struct broker *b, struct sb_error *error)
 {
-	struct broker *b = data;
 	_cleanup_(config_freep) struct config *config = NULL;
 	_cleanup_(core_config_clear) struct core_config_storage storage = { 0 };
-	struct sb_error error = { 0 };
 	struct server_options limits;
+	int r = broker_read_config(b->options.config, &config, error);
+
+	if (r == 0)
+		r = core_config_from(&storage, config, error);
+	if (r == 0)
+		r = core_configure(b->core, &storage.config, error);
+	if (r < 0)
+		return r;
+	limits = server_options(config);
+	server_configure(b->server, &limits);
+	log_notice("configuration reloaded: %zu label files", config->n_labels);
+	return 0;
+}
+
+static int reload(void *data, struct sb_error *error)
+{
+	struct broker *b = data;
+	int r;
 
 	notify_reloading();
-	if (broker_read_config(b->options.config, &config) < 0) {
-		log_error("reload refused, everything stays as it was");
-	} else if (core_config_from(&storage, config, &error) < 0 ||
-		   core_configure(b->core, &storage.config, &error) < 0) {
-		log_error("reload refused, everything stays as it was: %s", error.message);
-	} else {
-		limits = server_options(config);
-		server_configure(b->server, &limits);
-		log_notice("configuration reloaded: %zu label files", config->n_labels);
-	}
+	r = take_config(b, error);
+	if (r < 0)
+		log_error("reload refused, everything stays as it was: %s", error->message);
 	tell_ready(b);
+	return r;
+}
+
+static void hang_up(void *data)
+{
+	struct sb_error error = { 0 };
+
+	reload(data, &error);
 }
 
 /* -- events ----------------------------------------------------------------------------------- */
@@ -141,7 +164,7 @@ static void pat_watchdog(void *data)
 static int add_events(struct broker *b, struct sb_error *error)
 {
 	uint64_t watchdog_us = notify_watchdog_interval_us();
-	int r = loop_on_signal(b->loop, SIGHUP, reload, b);
+	int r = loop_on_signal(b->loop, SIGHUP, hang_up, b);
 
 	if (r == 0)
 		r = loop_on_signal(b->loop, SIGTERM, stop, b);
@@ -180,6 +203,7 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 	b->core = core_new(&dataplane, &state, &host, &watch, SOCKBROKER_VERSION, b->options.netns);
 	if (!b->core)
 		return sb_fail(error, ENOMEM, "out of memory");
+	core_on_reload(b->core, reload, b);
 	return core_start(b->core, &storage.config, &what, error);
 }
 

@@ -32,7 +32,7 @@ static int run(const struct options *options)
 	struct config *config = NULL;
 	struct sb_error error = { 0 };
 
-	if (broker_read_config(options->config, &config) < 0)
+	if (broker_read_config(options->config, &config, &error) < 0)
 		return EXIT_FAILED;
 	if (options->check_config) {
 		printf("%s: %zu label files, %zu rules, no error\n", options->config,

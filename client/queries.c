@@ -96,13 +96,24 @@ int sockbroker_version(struct sockbroker *sb, struct sockbroker_table **ret)
 	return r < 0 ? handle_fail_local(sb, -r, "out of memory") : 0;
 }
 
-int sockbroker_unload(struct sockbroker *sb)
+/* A request of one word. */
+static int plain_call(struct sockbroker *sb, const char *request)
 {
 	struct sb_writer w = { 0 };
 	int r = handle_begin(sb);
 
 	if (r < 0)
 		return r;
-	sb_writer_add(&w, "REQUEST", "unload");
+	sb_writer_add(&w, "REQUEST", "%s", request);
 	return handle_call(sb, &w, NULL, 0);
+}
+
+int sockbroker_reload(struct sockbroker *sb)
+{
+	return plain_call(sb, "reload");
+}
+
+int sockbroker_unload(struct sockbroker *sb)
+{
+	return plain_call(sb, "unload");
 }

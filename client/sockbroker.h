@@ -266,6 +266,10 @@ int sockbroker_explain(struct sockbroker *sb, const char *protocol, const char *
 /* One record "version": version, abi, kernel, protocol, netns of the broker. */
 int sockbroker_version(struct sockbroker *sb, struct sockbroker_table **ret);
 
+/* Has the broker read its configuration anew: all of it is taken, or none, and the error is the
+ * first that was found. Admins only. */
+int sockbroker_reload(struct sockbroker *sb);
+
 /* Detaches the dataplane and removes what is pinned, and the broker ends: traffic goes its ordinary
  * way again. Admins only. */
 int sockbroker_unload(struct sockbroker *sb);

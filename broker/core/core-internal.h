@@ -12,6 +12,8 @@ struct core {
 	struct state_port state;
 	struct host_port host;
 	struct watch_port watch;
+	int (*reload)(void *data, struct sb_error *error); /* see core_on_reload() */
+	void *reload_data;
 	const char *version;
 	const char *netns; /* NULL: the process's own */
 	uint64_t started;  /* seconds since the epoch */
@@ -42,6 +44,7 @@ int op_apply(struct core *c, struct request *rq, struct reply *reply, struct sb_
 int op_rules(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 int op_status(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 int op_explain(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
+int op_reload(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 int op_unload(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 
 /* -- request.c: reading fields ------------------------------------------------------------- */

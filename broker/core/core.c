@@ -47,6 +47,12 @@ void core_free(struct core *c)
 	free(c);
 }
 
+void core_on_reload(struct core *c, int (*reload)(void *data, struct sb_error *error), void *data)
+{
+	c->reload = reload;
+	c->reload_data = data;
+}
+
 bool core_unloaded(const struct core *c)
 {
 	return c->unloaded;

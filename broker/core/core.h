@@ -72,6 +72,10 @@ int core_start(struct core *c, const struct core_config *config, const struct co
 /* Reload: all of CONFIG or none of it. */
 int core_configure(struct core *c, const struct core_config *config, struct sb_error *error);
 
+/* What the request `reload` does: RELOAD(DATA) reads the configuration and hands it to
+ * core_configure(). 0, or a negative errno with a sentence and nothing changed. */
+void core_on_reload(struct core *c, int (*reload)(void *data, struct sb_error *error), void *data);
+
 /* Drops sockets that were closed by everybody, and keeps the saved changes from growing without
  * bound. Cheap; call it now and then. */
 void core_sweep(struct core *c);

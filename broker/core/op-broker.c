@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* version and unload: the broker itself. */
+/* version, reload and unload: the broker itself. */
 #include <string.h>
 #include <sys/utsname.h>
 
@@ -18,6 +18,11 @@ int op_version(struct core *c, struct request *rq, struct reply *reply, struct s
 	sb_writer_add(&reply->writer, "KERNEL", "%s", kernel.release);
 	sb_writer_add(&reply->writer, "NETNS", "%s", c->netns ? c->netns : "own");
 	return 0;
+}
+
+int op_reload(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)
+{
+	return c->reload(c->reload_data, error);
 }
 
 int op_unload(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)

@@ -30,6 +30,7 @@ static const struct request_row {
 	{ "bind", 0, 0, MAY_ADMIN, op_bind, "LABEL PROTOCOL PREFIX PORTS MOVE" },
 	{ "unbind", 0, 0, MAY_ADMIN, op_unbind, "LABEL PROTOCOL PREFIX PORTS" },
 	{ "apply", 1, 1, MAY_ADMIN, op_apply, "DRY_RUN" },
+	{ "reload", 0, 0, MAY_ADMIN, op_reload, "" },
 	{ "unload", 0, 0, MAY_ADMIN, op_unload, "" },
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* version and unload. */
+/* version, reload and unload. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -54,6 +54,21 @@ int cmd_version(struct cli *cli, const struct arguments *a)
 	r = print_version(cli, t);
 	sockbroker_table_free(t);
 	return r;
+}
+
+int cmd_reload(struct cli *cli, const struct arguments *a)
+{
+	int r = cli_connect(cli);
+
+	if (r != CLI_DONE)
+		return r;
+	if (sockbroker_reload(cli->broker) < 0)
+		return cli_request_failed(cli);
+	cli_print_warnings(cli);
+	if (cli->json)
+		return json_print(cli, json_pack("{s:b}", "reloaded", 1));
+	fputs("the configuration is reloaded\n", cli->out);
+	return CLI_DONE;
 }
 
 /* One line from the standard input that begins with y or Y. */

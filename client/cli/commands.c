@@ -176,6 +176,17 @@ static const struct command commands[] = {
 		.run = cmd_run,
 	},
 	{
+		.name = "reload",
+		.usage = "reload",
+		.summary = "has the broker read its configuration anew",
+		.help = "Has the broker read sockbroker.conf and the label files anew: all of it "
+			"is "
+			"taken,\n"
+			"or, when there is any error, none, and the first error is said.\n",
+		.changes = true,
+		.run = cmd_reload,
+	},
+	{
 		.name = "unload",
 		.usage = "unload [--yes]",
 		.summary = "detaches and unpins everything",

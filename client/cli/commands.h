@@ -89,6 +89,7 @@ int cmd_unregister(struct cli *cli, const struct arguments *a);
 int cmd_run(struct cli *cli, const struct arguments *a);
 int cmd_status(struct cli *cli, const struct arguments *a);
 int cmd_explain(struct cli *cli, const struct arguments *a);
+int cmd_reload(struct cli *cli, const struct arguments *a);
 int cmd_unload(struct cli *cli, const struct arguments *a);
 int cmd_version(struct cli *cli, const struct arguments *a);
 int cmd_help(struct cli *cli, const struct arguments *a);

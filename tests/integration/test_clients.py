@@ -91,7 +91,7 @@ class Permissions(BrokerTest):
             for reply in (client.ask('bind', LABEL='web', **rule),
                           client.ask('unbind', PROTOCOL='tcp', PREFIX='192.0.2.0/24', PORTS='80'),
                           client.ask('apply', fds=[wire.sealed_memfd(b'')]),
-                          client.ask('unload')):
+                          client.ask('reload'), client.ask('unload')):
                 self.assertEqual(reply.error, 'EPERM', reply)
                 self.assertTrue(reply.message)
 

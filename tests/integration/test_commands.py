@@ -13,7 +13,7 @@ from harness import BrokerTest, REFUSED
 
 DONE, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 VERBS = ('bind', 'unbind', 'rules', 'apply', 'register', 'unregister', 'status', 'explain',
-         'unload', 'version', 'help')
+         'reload', 'unload', 'version', 'help')
 
 
 class CommandTest(BrokerTest):
@@ -447,7 +447,7 @@ class Json(CommandTest):
                       ('bind', 'web', 'any', '192.0.2.0/24', '80,443'),
                       ('explain', 'udp', '192.0.2.1', '80'), ('rules', 'web'),
                       ('register', 'web', '--fd', str(fd)), ('unregister', 'web', 'tcp'),
-                      ('unbind', 'any', '192.0.2.0/24', '80'), ('unload', '--yes')):
+                      ('unbind', 'any', '192.0.2.0/24', '80'), ('reload',), ('unload', '--yes')):
             with self.subTest(words=words):
                 self.assertIsInstance(self.broker.json(*words, pass_fds=(fd,)), dict)
         harness.eventually(lambda: self.broker.process.poll() is not None, 'the broker ends')
@@ -541,6 +541,21 @@ class Reading(CommandTest):
                 done = self.broker.command('explain', *words)
                 self.assertIn(done.returncode, (FAILED, USAGE))
                 self.assertTrue(done.stderr.startswith('sockbroker: '))
+
+    def test_reload(self):
+        rules = self.does('rules', '--text')
+        self.broker.label('more', 'ListenStream=203.0.113.0/25:80\n')
+        self.refused('reload', uid=sandbox.OTHER_UID)
+        self.assertEqual(self.does('rules', '--text'), rules)
+        self.does('reload')
+        more = self.does('rules', '--text')
+        self.assertIn('203.0.113.0/25', more)
+        self.broker.label('more', 'ListenStream=203.0.113.0/26:80\nListenStream=nonsense\n')
+        self.broker.label('wrong', 'Colour=blue\n')
+        said = self.refused('reload')
+        self.assertIn("more.label:3: ListenStream=: 'nonsense'", said)
+        self.assertIn('(and 1 more, in the log)', said)
+        self.assertEqual(self.does('rules', '--text'), more)
 
     def test_unload(self):
         asked = self.broker.command('unload', input='n\n')

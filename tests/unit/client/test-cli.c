@@ -101,6 +101,7 @@ static void test_every_verb_reports_refusals(void **state)
 		{ "apply", "/dev/null" },
 		{ "register", "web", "--fd", "0" },
 		{ "unregister", "web" },
+		{ "reload" },
 		{ "unload", "--yes" },
 	};
 	struct fake_step refusal[] = { { .reply = "ERROR=EPERM\nMESSAGE=web: not for you\n" } };
@@ -198,6 +199,20 @@ static void test_version(void **state)
 	run_free(&r);
 }
 
+static void test_reload(void **state)
+{
+	struct run r = { 0 };
+	struct fake_broker f;
+
+	RUN_ONCE(&r, &f, answer("OK=1\n"), "reload");
+	assert_int_equal(r.status, CLI_DONE);
+	assert_string_equal(f.requests[0].text, "REQUEST=reload\n");
+	assert_string_equal(r.out, "the configuration is reloaded\n");
+	RUN_ONCE(&r, &f, answer("OK=1\n"), "reload", "--json");
+	check_contains(r.out, "\"reloaded\": true");
+	run_free(&r);
+}
+
 static void test_unload(void **state)
 {
 	struct run r = { 0 };
@@ -223,6 +238,7 @@ int main(void)
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_write_error),
 		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_unload),
 	};
 

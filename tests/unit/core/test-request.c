@@ -19,6 +19,7 @@ static const struct row {
 	{ "REQUEST=bind\nLABEL=a\nPROTOCOL=tcp\nPREFIX=192.0.2.1\nPORTS=80\n", false, false },
 	{ "REQUEST=unbind\nLABEL=a\nPROTOCOL=tcp\nPREFIX=192.0.2.1\nPORTS=80\n", false, false },
 	{ "REQUEST=apply\n", false, true },
+	{ "REQUEST=reload\n", false, false },
 	{ "REQUEST=unload\n", false, false },
 };
 
@@ -221,6 +222,19 @@ static void test_version(void **state)
 	assert_non_null(sb_message_get(&w->answer, "KERNEL"));
 }
 
+static void test_reload(void **state)
+{
+	struct world *w = *state;
+
+	w->config.settings.groups.admin = ADMINS;
+	fake_calls_begin(&w->calls, 1, EIO);
+	check_refusal(w, ask(w, "REQUEST=reload\n"), EIO, "fake");
+	fake_calls_begin(&w->calls, 0, 0);
+	assert_int_equal(ask(w, "REQUEST=reload\n"), 0);
+	w->actor = (struct actor){ .uid = 1000, .gid = ADMINS };
+	assert_int_equal(ask(w, "REQUEST=reload\n"), 0);
+}
+
 static void test_unload(void **state)
 {
 	struct world *w = *state;
@@ -253,6 +267,7 @@ int main(void)
 		TEST(test_short_form),
 		TEST(test_short_form_has_no_warnings),
 		TEST(test_version),
+		TEST(test_reload),
 		TEST(test_unload),
 	};
 

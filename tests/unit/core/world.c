@@ -64,6 +64,14 @@ void world_stop(struct world *w)
 	assert_int_equal(w->watch->n, 0);
 }
 
+/* The request `reload`. */
+static int reload_again(void *data, struct sb_error *error)
+{
+	struct world *w = data;
+
+	return core_configure(w->core, &w->config, error);
+}
+
 int world_start(struct world *w)
 {
 	struct dataplane_port dataplane = fake_dataplane_port(w->kernel);
@@ -81,6 +89,8 @@ int world_start(struct world *w)
 	world_stop(w);
 	w->in_core = true;
 	w->core = core_new(&dataplane, &state, &host, &watch, "1.2.3", NULL);
+	if (w->core)
+		core_on_reload(w->core, reload_again, w);
 	if (w->core)
 		r = core_start(w->core, &w->config, &saved, &w->error);
 	w->in_core = false;
