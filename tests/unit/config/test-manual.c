@@ -103,9 +103,12 @@ static void test_label(void **state)
 	struct scratch *s = *state;
 	_cleanup_free_ char *page = read_page("sockbroker.label.5");
 
-	expect_keys(s, page, "labels.d/x.label", "Label", 9);
+	expect_keys(s, page, "labels.d/x.label", "Label", 10);
 	expect_number(page, "MaxSockets", "from 1 to ", CONFIG_SOCKETS_MAX, ".");
 	expect_number(page, "MaxSockets", "which is ", CONFIG_SOCKETS_DEFAULT, " unless");
+	expect_number(page, "HoldTimeout", "Default: ", CONFIG_HOLD_TIMEOUT_DEFAULT_US / 1000000,
+		      "s.");
+	expect_entry(page, "HoldTimeout", "from 100ms to 24h");
 	expect_number(page, "ListenStream", "of at most ", SB_PORT_LIST_MAX, " that");
 	assert_non_null(strstr(page, "100 bytes at most")); /* SB_LABEL_MAX */
 	assert_int_equal(SB_LABEL_MAX, 100);
