@@ -16,7 +16,7 @@ struct guard {
 	struct core *core;
 	struct surroundings around; /* listeners: those that nobody registered */
 	/* [IPv6][UDP]: on every address, counted for each family that they take; on one address */
-	struct port_counts wildcards[2][2], specific[2][2];
+	struct port_counts *wildcards[2][2], *specific[2][2]; /* NULL: none */
 	size_t n_specific; /* the first of around.listeners are bound to one address */
 	size_t found;
 	char warnings[GUARD_WARNINGS_MAX][384];
@@ -39,23 +39,32 @@ static bool is_any(const struct sb_address *a)
 	return !memcmp(a->bytes, zero, sizeof(zero));
 }
 
-static void count_port(struct guard *g, const struct local_listener *l)
+static int count_port(struct port_counts **counts, uint16_t port)
 {
+	if (!*counts)
+		*counts = calloc(1, sizeof(**counts));
+	if (!*counts)
+		return -ENOMEM;
+	(*counts)->below[port + 1]++;
+	return 0;
+}
+
+static int count_listener(struct guard *g, const struct local_listener *l)
+{
+	int r;
 	bool udp = l->protocol == IPPROTO_UDP, v6 = l->address.family == AF_INET6;
 
 	if (!is_any(&l->address)) {
 		g->n_specific++;
-		g->specific[v6][udp].below[l->port + 1]++;
-		return;
+		return count_port(&g->specific[v6][udp], l->port);
 	}
-	g->wildcards[v6][udp].below[l->port + 1]++;
-	if (l->dual)
-		g->wildcards[0][udp].below[l->port + 1]++;
+	r = count_port(&g->wildcards[v6][udp], l->port);
+	return r == 0 && l->dual ? count_port(&g->wildcards[0][udp], l->port) : r;
 }
 
 static void sum_up(struct port_counts *counts)
 {
-	for (size_t p = 1; p <= 65536; p++)
+	for (size_t p = 1; counts && p <= 65536; p++)
 		counts->below[p] += counts->below[p - 1];
 }
 
@@ -88,10 +97,11 @@ static int compare_listeners(const void *x, const void *y)
 }
 
 /* Leaves out what is registered. */
-static void sort_listeners(struct guard *g)
+static int sort_listeners(struct guard *g)
 {
 	struct local_listener *list = g->around.listeners;
 	size_t kept = 0;
+	int r = 0;
 
 	for (size_t i = 0; i < g->around.n_listeners; i++)
 		if (!is_registered(g->core, list[i].cookie))
@@ -99,12 +109,13 @@ static void sort_listeners(struct guard *g)
 	g->around.n_listeners = kept;
 	if (kept > 1)
 		qsort(list, kept, sizeof(list[0]), compare_listeners);
-	for (size_t i = 0; i < kept; i++)
-		count_port(g, &list[i]);
+	for (size_t i = 0; i < kept && r == 0; i++)
+		r = count_listener(g, &list[i]);
 	for (unsigned i = 0; i < 4; i++) {
-		sum_up(&g->wildcards[i / 2][i % 2]);
-		sum_up(&g->specific[i / 2][i % 2]);
+		sum_up(g->wildcards[i / 2][i % 2]);
+		sum_up(g->specific[i / 2][i % 2]);
 	}
+	return r;
 }
 
 struct guard *guard_new(struct core *c)
@@ -120,8 +131,7 @@ struct guard *guard_new(struct core *c)
 		log_debug("local listeners cannot be read: %s", strerror(-r));
 		return NULL;
 	}
-	sort_listeners(g);
-	return TAKE_PTR(g);
+	return sort_listeners(g) < 0 ? NULL : TAKE_PTR(g);
 }
 
 void guard_free(struct guard *g)
@@ -129,6 +139,10 @@ void guard_free(struct guard *g)
 	if (!g)
 		return;
 	surroundings_clear(&g->around);
+	for (unsigned i = 0; i < 4; i++) {
+		free(g->wildcards[i / 2][i % 2]);
+		free(g->specific[i / 2][i % 2]);
+	}
 	free(g);
 }
 
@@ -172,7 +186,7 @@ static void look_at_ephemeral(struct guard *g, const struct rule *r)
 
 static bool some_in(const struct port_counts *counts, const struct rule *r)
 {
-	return counts->below[r->port_last + 1] != counts->below[r->port_first];
+	return counts && counts->below[r->port_last + 1] != counts->below[r->port_first];
 }
 
 static bool is_within(const struct guard *g, size_t i, const struct rule *r,
@@ -250,9 +264,9 @@ void guard_look(struct guard *g, const struct rule *r)
 {
 	bool udp = r->protocol == IPPROTO_UDP, v6 = r->family == AF_INET6;
 
-	if (some_in(&g->specific[v6][udp], r))
+	if (some_in(g->specific[v6][udp], r))
 		look_at_specific(g, r);
-	if (some_in(&g->wildcards[v6][udp], r))
+	if (some_in(g->wildcards[v6][udp], r))
 		look_at_wildcards(g, r);
 	look_at_ephemeral(g, r);
 }
