@@ -99,6 +99,8 @@ static void read_label_file(struct config *c, const char *name, char *path,
 		.max_sockets = c->broker.max_sockets,
 		.when_empty = WHEN_EMPTY_DROP,
 		.hold_timeout_us = CONFIG_HOLD_TIMEOUT_DEFAULT_US,
+		.trigger_interval_us = CONFIG_TRIGGER_INTERVAL_DEFAULT_US,
+		.trigger_burst = CONFIG_TRIGGER_BURST_DEFAULT,
 	};
 	strcpy(l->name, name);
 	label_file_parse(l, text, length, report);

@@ -37,6 +37,10 @@
 #define CONFIG_HOLD_TIMEOUT_DEFAULT_US LABEL_HOLD_TIMEOUT_DEFAULT_US
 #define CONFIG_HOLD_TIMEOUT_MIN_US 100000ULL
 #define CONFIG_HOLD_TIMEOUT_MAX_US 86400000000ULL
+#define CONFIG_TRIGGER_INTERVAL_DEFAULT_US LABEL_TRIGGER_INTERVAL_DEFAULT_US
+#define CONFIG_TRIGGER_INTERVAL_MAX_US 86400000000ULL
+#define CONFIG_TRIGGER_BURST_DEFAULT LABEL_TRIGGER_BURST_DEFAULT
+#define CONFIG_TRIGGER_BURST_MAX 1000000U
 
 /* [Broker] */
 struct config_broker {
@@ -68,8 +72,11 @@ struct config_label {
 	struct policy policy; /* owned; AllowUser=, AllowGroup=, AllowUnit= resolved */
 	unsigned max_sockets; /* MaxSockets=, or that of [Broker] */
 	enum when_empty when_empty;
-	uint64_t hold_timeout_us; /* HoldTimeout= */
-	char *activate; /* owned; unit name. Always NULL: this version refuses Activate= */
+	uint64_t hold_timeout_us;     /* HoldTimeout= */
+	char *activate;               /* owned; Activate=, the name of a service unit; NULL: none */
+	unsigned activate_line;       /* in the label's path, from 1 */
+	uint64_t trigger_interval_us; /* TriggerLimitIntervalSec=; 0: no limit */
+	unsigned trigger_burst;       /* TriggerLimitBurst=; 0: no limit */
 };
 
 struct config {

@@ -6,6 +6,7 @@
 
 #include "broker/config/allow.h"
 #include "broker/config/grow.h"
+#include "broker/config/report.h"
 #include "broker/config/settings.h"
 #include "broker/config/value.h"
 
@@ -97,11 +98,41 @@ static void set_hold_timeout(struct settings *s, const char *value)
 
 static void set_activate(struct settings *s, const char *value)
 {
+	static const char suffix[] = ".service";
+	struct config_label *l = s->target;
+	struct sb_error error = { 0 };
+	size_t n = strlen(value);
+
+	l->activate_line = s->line;
+	if (value_unit(value, &error) < 0) {
+	} else if (n < sizeof(suffix) || strcmp(value + n - (sizeof(suffix) - 1), suffix) != 0) {
+		sb_fail(&error, EINVAL, "%s is no service; only services are started", value);
+	} else {
+		l->activate = strdup(value);
+		if (!l->activate)
+			sb_fail(&error, ENOMEM, "out of memory");
+	}
+	if (error.code)
+		settings_refuse(s, &error);
+}
+
+static void set_trigger_interval(struct settings *s, const char *value)
+{
+	struct config_label *l = s->target;
 	struct sb_error error = { 0 };
 
-	sb_fail(&error, EOPNOTSUPP,
-		"starting units is not supported by this version yet; leave the line out");
-	settings_refuse(s, &error);
+	if (value_span(value, 0, CONFIG_TRIGGER_INTERVAL_MAX_US, &l->trigger_interval_us, &error) <
+	    0)
+		settings_refuse(s, &error);
+}
+
+static void set_trigger_burst(struct settings *s, const char *value)
+{
+	struct config_label *l = s->target;
+	struct sb_error error = { 0 };
+
+	if (value_number(value, 0, CONFIG_TRIGGER_BURST_MAX, &l->trigger_burst, &error) < 0)
+		settings_refuse(s, &error);
 }
 
 static const struct setting table[] = {
@@ -115,6 +146,8 @@ static const struct setting table[] = {
 	{ .key = "WhenEmpty", .set = set_when_empty },
 	{ .key = "HoldTimeout", .set = set_hold_timeout },
 	{ .key = "Activate", .set = set_activate },
+	{ .key = "TriggerLimitIntervalSec", .set = set_trigger_interval },
+	{ .key = "TriggerLimitBurst", .set = set_trigger_burst },
 };
 
 _Static_assert(ARRAY_SIZE(table) <= SETTINGS_KEYS_MAX, "settings has no room for the table");
@@ -131,4 +164,9 @@ void label_file_parse(struct config_label *l, const char *text, size_t length,
 	};
 
 	settings_parse(&s, "Label", text, length);
+	if (l->activate && l->when_empty != WHEN_EMPTY_HOLD)
+		report_error(report, l->path, l->activate_line,
+			     "Activate= needs WhenEmpty=hold: the connection that starts %s has "
+			     "to wait for it",
+			     l->activate);
 }

@@ -8,6 +8,11 @@ const char *when_empty_name(enum when_empty w)
 	return w == WHEN_EMPTY_PASS ? "pass" : w == WHEN_EMPTY_HOLD ? "hold" : "drop";
 }
 
+const char *activation_state_name(enum activation_state s)
+{
+	return s == ACTIVATION_FAILED ? "failed" : s == ACTIVATION_ASKED ? "starting" : "ready";
+}
+
 struct label *label_new(const char *name)
 {
 	struct label *l = calloc(1, sizeof(*l));
@@ -34,6 +39,7 @@ void label_free(struct label *l)
 	members_free(l->members, l->n_members);
 	policy_clear(&l->policy);
 	free(l->description);
+	free(l->activation.unit);
 	free(l);
 }
 
@@ -61,7 +67,7 @@ bool member_in_group(const struct member *m, unsigned kind)
 	if ((m->protocol == IPPROTO_UDP) != !!(kind & SB_GROUP_UDP))
 		return false;
 	if (m->own)
-		return (kind & ~(unsigned)SB_GROUP_UDP) == SB_GROUP_HOLD;
+		return (kind & ~(unsigned)SB_GROUP_UDP) == SB_GROUP_HOLD && !m->withheld;
 	switch (kind & ~(unsigned)SB_GROUP_UDP) {
 	case SB_GROUP_V4:
 		return m->address.family == AF_INET;

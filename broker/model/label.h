@@ -16,6 +16,9 @@
 
 #define LABEL_SOCKETS_DEFAULT 64                  /* MaxSockets= when nobody says */
 #define LABEL_HOLD_TIMEOUT_DEFAULT_US 90000000ULL /* HoldTimeout= when nobody says */
+/* Those of systemd.socket(5) for sockets whose service accepts. */
+#define LABEL_TRIGGER_INTERVAL_DEFAULT_US 2000000ULL
+#define LABEL_TRIGGER_BURST_DEFAULT 20U
 
 enum when_empty {
 	WHEN_EMPTY_DROP = SB_EMPTY_DROP,
@@ -24,6 +27,27 @@ enum when_empty {
 };
 
 const char *when_empty_name(enum when_empty w);
+
+enum activation_state {
+	ACTIVATION_READY,  /* the next packet that waits has the unit started */
+	ACTIVATION_ASKED,  /* it is being started */
+	ACTIVATION_FAILED, /* too often: the label is empty, until a reload or a service comes */
+};
+
+const char *activation_state_name(enum activation_state s);
+
+/* Activate=: the unit that serves the label, started when a packet waits. */
+struct activation {
+	char *unit;           /* owned; NULL: none */
+	uint64_t interval_us; /* at most BURST starts in that time; either 0: any number */
+	unsigned burst;
+	enum activation_state state;
+	uint64_t window_us; /* CLOCK_MONOTONIC of the first of ... */
+	unsigned starts;    /* ... so many starts within INTERVAL_US */
+	unsigned failures;  /* in a row */
+	uint64_t ask_at_us; /* when to ask again; 0: no time is set */
+	char reason[200];   /* of the last failure */
+};
 
 struct life; /* core/lives.h: the process that serves a socket */
 
@@ -46,11 +70,14 @@ struct member {
 	char *unit;     /* owned; NULL: none */
 	uint64_t since; /* seconds since the epoch */
 
-	bool own;            /* made by the broker, for packets to wait in; no registrant */
-	int copy;            /* the broker's fd of it, core/hold.c closes it; -1: none */
-	struct life *life;   /* of its service; NULL: not watched */
-	uint64_t held_since; /* seconds since the epoch; 0: its service lives */
-	uint64_t wait_since; /* of an own one: the same, of the first packet that waits; 0: none */
+	bool own;              /* made by the broker, for packets to wait in; no registrant */
+	bool withheld;         /* of an own one: no packet gets it (ACTIVATION_FAILED) */
+	bool inherited;        /* a service manager keeps it too, for us: its hold does not end */
+	int copy;              /* the broker's fd of it, core/hold.c closes it; -1: none */
+	struct life *life;     /* of its service; NULL: not watched */
+	pid_t served_by;       /* the same, as it was saved; 0: nobody, or not watched */
+	uint64_t held_since;   /* seconds since the epoch; 0: its service lives */
+	uint64_t wait_since;   /* of a held one: since when a packet waits in it; 0: none does */
 	uint64_t hold_ends_us; /* of CLOCK_MONOTONIC; 0: no end is set */
 };
 
@@ -63,12 +90,13 @@ struct label {
 	uint32_t id;
 	char name[SB_LABEL_MAX + 1];
 
-	bool configured; /* has a file; the next five are its */
+	bool configured; /* has a file; the next six are its */
 	char *description;
 	struct policy policy;
 	unsigned max_sockets;
 	enum when_empty when_empty;
 	uint64_t hold_timeout_us;
+	struct activation activation;
 
 	struct member *members; /* owned, with their units */
 	size_t n_members;

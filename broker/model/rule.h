@@ -14,12 +14,12 @@ enum rule_origin {
 
 struct rule {
 	uint8_t address[16]; /* network order; IPv4 in the first four; zero after the prefix */
-	uint8_t family;	     /* AF_INET or AF_INET6 */
+	uint8_t family;      /* AF_INET or AF_INET6 */
 	uint8_t protocol;    /* IPPROTO_TCP or IPPROTO_UDP */
 	uint8_t prefix_length;
 	uint8_t origin; /* enum rule_origin */
 	uint16_t port_first, port_last;
-	uint32_t label;	 /* id in the registry */
+	uint32_t label;  /* id in the registry */
 	uint32_t number; /* for hit counters; not part of the rule's identity */
 };
 

@@ -27,6 +27,10 @@ static void encode_member(const struct label *l, const struct member *m, struct 
 	sb_record_add(text, "since", "%" PRIu64, m->since);
 	if (m->own)
 		sb_record_add(text, "own", "1");
+	if (m->held_since)
+		sb_record_add(text, "held_since", "%" PRIu64, m->held_since);
+	if (m->served_by)
+		sb_record_add(text, "served_by", "%d", (int)m->served_by);
 	sb_record_end(text);
 }
 
@@ -100,6 +104,30 @@ static int decode_label(struct registry *r, const struct sb_record *rec, struct 
 	return k < 0 ? sb_fail(error, -k, "label %s: %s", name, strerror(-k)) : 0;
 }
 
+/* Absent: 0. */
+static int optional_number(const struct sb_record *rec, const char *key, uint64_t max,
+			   uint64_t *ret, struct sb_error *error)
+{
+	*ret = 0;
+	return sb_record_get(rec, key) ? number(rec, key, max, ret, error) : 0;
+}
+
+static int decode_hold(struct member *m, const struct sb_record *rec, struct sb_error *error)
+{
+	uint64_t own, served_by;
+	int r = optional_number(rec, "own", 1, &own, error);
+
+	if (r == 0)
+		r = optional_number(rec, "held_since", UINT64_MAX, &m->held_since, error);
+	if (r == 0)
+		r = optional_number(rec, "served_by", INT32_MAX, &served_by, error);
+	if (r < 0)
+		return r;
+	m->own = own;
+	m->served_by = (pid_t)served_by;
+	return 0;
+}
+
 static int decode_numbers(struct member *m, const struct sb_record *rec, struct sb_error *error)
 {
 	uint64_t port, slot, dual, reuseport, pid, uid, gid;
@@ -142,7 +170,6 @@ static int decode_member(struct registry *r, const struct sb_record *rec, struct
 {
 	const char *name = sb_record_get(rec, "label"), *unit = sb_record_get(rec, "unit");
 	const char *protocol = sb_record_get(rec, "protocol");
-	const char *own = sb_record_get(rec, "own");
 	struct label *l = name ? registry_find(r, name) : NULL;
 	struct member m = { .copy = -1 }, *bigger;
 	int k;
@@ -150,11 +177,12 @@ static int decode_member(struct registry *r, const struct sb_record *rec, struct
 	if (!l || !protocol)
 		return sb_fail(error, EPROTO, "a socket lacks its label or protocol");
 	m.protocol = strcmp(protocol, "udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
-	m.own = own && !strcmp(own, "1");
 	k = decode_address(&m, rec, error);
 	if (k < 0)
 		return k;
 	k = decode_numbers(&m, rec, error);
+	if (k == 0)
+		k = decode_hold(&m, rec, error);
 	if (k < 0)
 		return k;
 	bigger = reallocarray(l->members, l->n_members + 1, sizeof(*bigger));

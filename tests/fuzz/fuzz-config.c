@@ -48,7 +48,8 @@ static void check_report(struct config_report *report, const char *path)
 static void check_label(const struct config_label *l)
 {
 	require(l->max_sockets >= 1 && l->max_sockets <= CONFIG_SOCKETS_MAX);
-	require(!l->activate);
+	if (l->activate)
+		require(l->when_empty == WHEN_EMPTY_HOLD && l->activate_line > 0 && *l->activate);
 	for (size_t i = 0; i < l->n_rules; i++) {
 		const struct config_rule *r = &l->rules[i];
 

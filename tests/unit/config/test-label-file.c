@@ -100,6 +100,18 @@ static void test_hold(void **state)
 	scratch_expect(s, "");
 	assert_int_equal(s->config->labels[0].when_empty, WHEN_EMPTY_HOLD);
 	assert_int_equal(s->config->labels[0].hold_timeout_us, 60030000);
+	assert_null(s->config->labels[0].activate);
+	assert_int_equal(s->config->labels[0].trigger_interval_us, 2000000);
+	assert_int_equal(s->config->labels[0].trigger_burst, 20);
+	/* In any order. */
+	scratch_write(s, F,
+		      "[Label]\nActivate=a@b.service\nTriggerLimitBurst=0\nWhenEmpty=hold\n"
+		      "TriggerLimitIntervalSec=1min\n");
+	scratch_expect(s, "");
+	assert_string_equal(s->config->labels[0].activate, "a@b.service");
+	assert_int_equal(s->config->labels[0].activate_line, 2);
+	assert_int_equal(s->config->labels[0].trigger_interval_us, 60000000);
+	assert_int_equal(s->config->labels[0].trigger_burst, 0);
 }
 
 /* One line of a label file each, and what is wrong with it ("": nothing). */
@@ -172,8 +184,19 @@ static const struct {
 	{ "HoldTimeout=never", "HoldTimeout=: 'never' is not a span of time, as in 10, 500ms or "
 			       "1min 30s" },
 	{ "HoldTimeout=1ms", "HoldTimeout=: '1ms' is not a time from 0.1s to 86400s" },
-	{ "Activate=nginx.service",
-	  "Activate=: starting units is not supported by this version yet; leave the line out" },
+	{ "Activate=nginx.service", "Activate= needs WhenEmpty=hold: the connection that starts "
+				    "nginx.service has to wait for it" },
+	{ "Activate=nginx", "Activate=: unit 'nginx' has no suffix; write all of its name, as in "
+			    "nginx.service" },
+	{ "Activate=nginx.socket",
+	  "Activate=: nginx.socket is no service; only services are started" },
+	{ "Activate=.service", "Activate=: '.service' is not the name of a unit" },
+	{ "Activate=poweroff.target", "Activate=: unit 'poweroff.target' is of no kind that has "
+				      "processes (service, scope, socket, mount, swap)" },
+	{ "TriggerLimitBurst=many",
+	  "TriggerLimitBurst=: 'many' is not a number from 0 to 1000000" },
+	{ "TriggerLimitIntervalSec=-1",
+	  "TriggerLimitIntervalSec=: '-1' is not a span of time, as in 10, 500ms or 1min 30s" },
 	{ "AllowUsers=root", "AllowUsers= is not known" },
 	{ "allowuser=root", "allowuser= is not known; it is written AllowUser=" },
 };

@@ -103,7 +103,7 @@ static void test_label(void **state)
 	struct scratch *s = *state;
 	_cleanup_free_ char *page = read_page("sockbroker.label.5");
 
-	expect_keys(s, page, "labels.d/x.label", "Label", 10);
+	expect_keys(s, page, "labels.d/x.label", "Label", 12);
 	expect_number(page, "MaxSockets", "from 1 to ", CONFIG_SOCKETS_MAX, ".");
 	expect_number(page, "MaxSockets", "which is ", CONFIG_SOCKETS_DEFAULT, " unless");
 	expect_number(page, "HoldTimeout", "Default: ", CONFIG_HOLD_TIMEOUT_DEFAULT_US / 1000000,
