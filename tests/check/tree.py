@@ -30,6 +30,7 @@ LAYERS = {
     'broker/dataplane/': ('broker/dataplane/', PORT, MODEL, BASE, PROTOCOL, 'bpf/'),
     'broker/host/': ('broker/host/', PORT, MODEL, BASE, PROTOCOL),
     'broker/systemd/': ('broker/systemd/', PORT, BASE, PROTOCOL),
+    'broker/activate/': ('broker/activate/', 'broker/config/', BASE, PROTOCOL),
     'broker/config/': ('broker/config/', PORT, MODEL, BASE, PROTOCOL, ABI),
     'broker/': ('broker/', PROTOCOL),  # main.c, broker.c: they know all
     'client/': ('client/', PROTOCOL),
@@ -39,7 +40,7 @@ LAYERS = {
 # External libraries, and the folders that may know them.
 LIBRARIES = {
     'event2/': ('broker/io/',),
-    'systemd/': ('broker/systemd/',),
+    'systemd/': ('broker/systemd/', 'broker/activate/'),
     'ini.h': ('broker/config/',),
     'bpf/': ('broker/dataplane/', 'bpf/'),
     'jansson.h': ('client/cli/',),
