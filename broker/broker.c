@@ -8,12 +8,15 @@
 #include "broker/base/log.h"
 #include "broker/core/core.h"
 #include "broker/core-config.h"
+#include "broker/read-config.h"
 #include "broker/dataplane/dataplane.h"
 #include "broker/host/host.h"
 #include "broker/io/loop.h"
 #include "broker/io/server.h"
 #include "broker/io/watch.h"
 #include "broker/state/state.h"
+#include "broker/systemd/activator.h"
+#include "broker/systemd/fdstore.h"
 #include "broker/systemd/listen.h"
 #include "broker/systemd/notify.h"
 #include "broker/systemd/unit.h"
@@ -29,34 +32,13 @@ struct broker {
 	struct core *core;
 	struct loop *loop;
 	struct watch *watch;
+	struct activator *activator;
 	struct server *server;
 	struct listen_fds passed;
 	int listener; /* until the server has it */
 };
 
 /* -- configuration ---------------------------------------------------------------------------- */
-
-int broker_read_config(const char *dir, struct config **ret, struct sb_error *error)
-{
-	_cleanup_(config_report_clear) struct config_report report = { 0 };
-	int r = config_read(dir, ret, &report);
-
-	for (size_t i = 0; i < report.n_warnings; i++)
-		log_warning("%s", report.warnings[i]);
-	for (size_t i = 0; i < report.n_errors; i++)
-		log_error("%s", report.errors[i]);
-	if (report.n_all_errors > report.n_errors)
-		log_error("... and %zu more errors", report.n_all_errors - report.n_errors);
-	if (r == -ENOMEM)
-		log_error("out of memory while reading the configuration");
-	if (r < 0 && report.n_errors == 0)
-		return sb_fail(error, -r, "the configuration in %s cannot be read: %s", dir,
-			       strerror(-r));
-	if (r < 0 && report.n_all_errors > 1)
-		return sb_fail(error, -r, "%s (and %zu more, in the log)", report.errors[0],
-			       report.n_all_errors - 1);
-	return r < 0 ? sb_fail(error, -r, "%s", report.errors[0]) : 0;
-}
 
 static struct server_options server_options(const struct config *config)
 {
@@ -80,7 +62,7 @@ static int take_config(struct broker *b, struct sb_error *error)
 	_cleanup_(config_freep) struct config *config = NULL;
 	_cleanup_(core_config_clear) struct core_config_storage storage = { 0 };
 	struct server_options limits;
-	int r = broker_read_config(b->options.config, &config, error);
+	int r = broker_read_config(&b->options, &config, error);
 
 	if (r == 0)
 		r = core_config_from(&storage, config, error);
@@ -135,11 +117,39 @@ static void stop(void *data)
 	loop_stop(b->loop);
 }
 
+static int start_unit(void *self, const char *unit, uint32_t label, struct sb_error *error)
+{
+	struct broker *b = self;
+	struct watch_port port = watch_port(b->watch);
+	int fd = activator_start(b->activator, unit, label, error), r;
+
+	if (fd < 0)
+		return fd;
+	r = port.watch(port.self, fd);
+	if (r == 0)
+		return 0;
+	activator_forget(b->activator, fd);
+	return sb_fail(error, -r, "the answer of sockbroker-activate cannot be waited for: %s",
+		       strerror(-r));
+}
+
+static void unit_answered(struct broker *b, int fd)
+{
+	struct sb_error error = { 0 };
+	uint32_t label;
+	struct unit_start start = activator_read(b->activator, fd, &label, &error);
+
+	core_unit_started(b->core, label, &start);
+}
+
 static void ready(void *data, int fd)
 {
 	struct broker *b = data;
 
-	core_ready(b->core, fd);
+	if (activator_owns(b->activator, fd))
+		unit_answered(b, fd);
+	else
+		core_ready(b->core, fd);
 }
 
 static void alarm_came(void *data)
@@ -180,6 +190,30 @@ static int add_events(struct broker *b, struct sb_error *error)
 /* -- start and stop ------------------------------------------------------------------------------
  */
 
+/* What the service manager passed beside our own socket. *RET borrows fds and names. */
+static int passed_fds(struct broker *b, struct core_passed_fd **ret, size_t *ret_n)
+{
+	struct core_passed_fd *fds = calloc(b->passed.n_others + 1, sizeof(*fds));
+
+	if (!fds)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->passed.n_others; i++)
+		fds[i] =
+			(struct core_passed_fd){ b->passed.others[i].fd, b->passed.others[i].name };
+	*ret = fds;
+	*ret_n = b->passed.n_others;
+	return 0;
+}
+
+/* What the core has not taken over is closed. */
+static void take_back(struct broker *b, struct core_saved *what)
+{
+	for (size_t i = 0; i < what->n_fds; i++)
+		b->passed.others[i].fd = what->fds[i].fd;
+	free(what->fds);
+	listen_fds_clear(&b->passed);
+}
+
 static int start_core(struct broker *b, const struct config *config, struct state_saved *saved,
 		      struct sb_error *error)
 {
@@ -188,6 +222,8 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 	struct state_port state = state_port(b->state);
 	struct host_port host = host_port(b->host);
 	struct watch_port watch = watch_port(b->watch);
+	struct units_port units = { .self = b, .start = start_unit };
+	struct fdstore_port fdstore = fdstore_port();
 	struct core_saved what = {
 		.labels = saved->labels,
 		.labels_length = saved->labels_length,
@@ -200,11 +236,18 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 
 	if (r < 0)
 		return r;
-	b->core = core_new(&dataplane, &state, &host, &watch, SOCKBROKER_VERSION, b->options.netns);
+	b->core = core_new(&dataplane, &state, &host, &watch, &units, &fdstore, SOCKBROKER_VERSION,
+			   b->options.netns);
 	if (!b->core)
 		return sb_fail(error, ENOMEM, "out of memory");
 	core_on_reload(b->core, reload, b);
-	return core_start(b->core, &storage.config, &what, error);
+	r = passed_fds(b, &what.fds, &what.n_fds);
+	if (r == 0)
+		r = core_start(b->core, &storage.config, &what, error);
+	else
+		sb_fail(error, -r, "out of memory");
+	take_back(b, &what);
+	return r;
 }
 
 /* Before anything of the kernel is touched: this is where a second broker on the same socket, or a
@@ -223,7 +266,8 @@ static int make_loop(struct broker *b, struct sb_error *error)
 	if (!b->loop)
 		return sb_fail(error, ENOMEM, "the event loop cannot be made");
 	b->watch = watch_new(b->loop, ready, alarm_came, b);
-	return b->watch ? 0 : sb_fail(error, ENOMEM, "out of memory");
+	b->activator = activator_new(b->options.activator ? b->options.activator : ACTIVATOR_PATH);
+	return b->watch && b->activator ? 0 : sb_fail(error, ENOMEM, "out of memory");
 }
 
 static int start_server(struct broker *b, const struct config *config, struct sb_error *error)
@@ -317,6 +361,7 @@ void broker_free(struct broker *b)
 	server_free(b->server);
 	core_free(b->core);
 	watch_free(b->watch);
+	activator_free(b->activator);
 	loop_free(b->loop);
 	dataplane_free(b->dataplane);
 	state_free(b->state);

@@ -21,7 +21,3 @@ int broker_run(struct broker *b);
 /* Closes everything; what is pinned keeps steering. */
 void broker_free(struct broker *b);
 SB_DEFINE_CLEANUP(struct broker, broker_free)
-
-/* Reads the configuration in DIR and logs what is wrong with it. 0 with *RET, or a negative errno
- * with the first of the errors. */
-int broker_read_config(const char *dir, struct config **ret, struct sb_error *error);

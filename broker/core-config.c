@@ -30,6 +30,9 @@ static void convert_label(struct core_label_config *to, const struct config_labe
 		.max_sockets = from->max_sockets,
 		.when_empty = from->when_empty,
 		.hold_timeout_us = from->hold_timeout_us,
+		.activate = from->activate,
+		.trigger_interval_us = from->trigger_interval_us,
+		.trigger_burst = from->trigger_burst,
 		.rules = rules,
 		.n_rules = from->n_rules,
 	};

@@ -7,6 +7,7 @@
 
 #include "broker/base/log.h"
 #include "broker/broker.h"
+#include "broker/read-config.h"
 
 /* Exit codes, as in sockbrokerd(8). */
 enum {
@@ -32,7 +33,7 @@ static int run(const struct options *options)
 	struct config *config = NULL;
 	struct sb_error error = { 0 };
 
-	if (broker_read_config(options->config, &config, &error) < 0)
+	if (broker_read_config(options, &config, &error) < 0)
 		return EXIT_FAILED;
 	if (options->check_config) {
 		printf("%s: %zu label files, %zu rules, no error\n", options->config,

@@ -14,6 +14,7 @@ const char options_help[] =
 	"  --config DIR       sockbroker.conf and labels.d/ (/etc/sockbroker)\n"
 	"  --state DIR        what survives a restart (/run/sockbroker)\n"
 	"  --bpffs DIR        pins of the dataplane (/sys/fs/bpf/sockbroker)\n"
+	"  --activator PATH   has units started here (/run/sockbroker/activate.sock)\n"
 	"  --netns PATH       steer this network namespace (the broker's own)\n"
 	"  --log-level LEVEL  err, warning, notice, info or debug (info)\n"
 	"  --check-config     read the configuration, report every error, and exit\n"
@@ -27,6 +28,7 @@ enum {
 	OPT_CONFIG,
 	OPT_STATE,
 	OPT_BPFFS,
+	OPT_ACTIVATOR,
 	OPT_NETNS,
 	OPT_LOG_LEVEL,
 	OPT_CHECK_CONFIG,
@@ -49,6 +51,9 @@ static int take(struct options *o, int option, const char *value, const char *wo
 		return 0;
 	case OPT_BPFFS:
 		o->bpffs = value;
+		return 0;
+	case OPT_ACTIVATOR:
+		o->activator = value;
 		return 0;
 	case OPT_NETNS:
 		o->netns = value;
@@ -83,6 +88,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct sb_error *e
 		{ "config", required_argument, NULL, OPT_CONFIG },
 		{ "state", required_argument, NULL, OPT_STATE },
 		{ "bpffs", required_argument, NULL, OPT_BPFFS },
+		{ "activator", required_argument, NULL, OPT_ACTIVATOR },
 		{ "netns", required_argument, NULL, OPT_NETNS },
 		{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 		{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },

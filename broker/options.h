@@ -8,8 +8,9 @@
 
 struct options {
 	const char *socket, *config, *state, *bpffs;
-	const char *netns; /* NULL: the process's own */
-	int log_level;     /* LOG_* */
+	const char *activator; /* NULL: the default, if this machine is run by systemd */
+	const char *netns;     /* NULL: the process's own */
+	int log_level;         /* LOG_* */
 	bool check_config, version, help;
 };
 

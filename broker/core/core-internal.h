@@ -12,6 +12,8 @@ struct core {
 	struct state_port state;
 	struct host_port host;
 	struct watch_port watch;
+	struct units_port units;
+	struct fdstore_port fdstore;
 	int (*reload)(void *data, struct sb_error *error); /* see core_on_reload() */
 	void *reload_data;
 	const char *version;
@@ -95,6 +97,7 @@ struct members_change {
 	enum when_empty when_empty;
 	size_t n_rules[2][2]; /* that the label will have, [IPv6][UDP] */
 	int made[2][2];       /* fds of own sockets that are new, 0: none; see hold_adjust() */
+	bool withhold;        /* own sockets get no packet */
 	unsigned n_reset;     /* waiting connections that it cost, see hold_settle() */
 	bool rewrite;         /* also what looks the same */
 	bool early;           /* published before the others: see members_publish() */

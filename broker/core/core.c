@@ -11,6 +11,7 @@
 
 struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
 		      const struct host_port *host, const struct watch_port *watch,
+		      const struct units_port *units, const struct fdstore_port *fdstore,
 		      const char *version, const char *netns)
 {
 	_cleanup_(core_freep) struct core *c = calloc(1, sizeof(*c));
@@ -21,6 +22,8 @@ struct core *core_new(const struct dataplane_port *dataplane, const struct state
 	c->state = *state;
 	c->host = *host;
 	c->watch = *watch;
+	c->units = *units;
+	c->fdstore = *fdstore;
 	LIST_INIT(&c->lives);
 	c->version = version;
 	c->netns = netns;

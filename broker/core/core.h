@@ -31,6 +31,9 @@ struct core_label_config {
 	unsigned max_sockets; /* 0: the broker-wide one */
 	enum when_empty when_empty;
 	uint64_t hold_timeout_us; /* 0: the default */
+	const char *activate;     /* NULL: none; needs WHEN_EMPTY_HOLD */
+	uint64_t trigger_interval_us;
+	unsigned trigger_burst;
 	const struct rule *rules; /* label and origin are set by the core */
 	size_t n_rules;
 };
@@ -41,6 +44,12 @@ struct core_config {
 	size_t n_labels;
 };
 
+/* An fd that was given to the broker at its start, under a name: of core/fdstore.h, or a label. */
+struct core_passed_fd {
+	int fd; /* taken over, and then -1, or left to the caller */
+	const char *name;
+};
+
 /* What an earlier run left in the state directory. Bytes of hostile origin; NULL: nothing. */
 struct core_saved {
 	char *labels; /* modified while decoding */
@@ -49,13 +58,16 @@ struct core_saved {
 	size_t rules_length;
 	const char *journal;
 	size_t journal_length;
+	struct core_passed_fd *fds; /* from the service manager, not from the directory */
+	size_t n_fds;
 };
 
 /* The ports are copied; VERSION is borrowed for ever. NULL: out of memory. */
 struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
 		      const struct host_port *host, const struct watch_port *watch,
+		      const struct units_port *units, const struct fdstore_port *fdstore,
 		      const char *version, const char *netns);
-/* Closes what it holds. What is pinned stays. */
+/* Closes what it holds. What is pinned, or in the fd store, stays. */
 void core_free(struct core *c);
 SB_DEFINE_CLEANUP(struct core, core_free)
 
@@ -83,6 +95,7 @@ void core_sweep(struct core *c);
 /* From the loop: what was asked of the watch port has come. */
 void core_ready(struct core *c, int fd);
 void core_alarm(struct core *c);
+void core_unit_started(struct core *c, uint32_t label, const struct unit_start *start);
 
 /* Answers one request. REPLY is zero-initialized by the caller and ready to be sent afterwards. The
  * fds stay the caller's. */

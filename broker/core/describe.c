@@ -25,6 +25,10 @@ void describe_label(struct core *c, const struct label *l, struct sb_text *text)
 		sb_record_add(text, "hold_timeout", "%" PRIu64, l->hold_timeout_us / 1000000);
 	sb_record_add(text, "origin", "%s", l->configured ? "config" : "runtime");
 	sb_record_add(text, "max_sockets", "%u", l->max_sockets);
+	if (l->activation.unit) {
+		sb_record_add(text, "activate", "%s", l->activation.unit);
+		sb_record_add(text, "activation", "%s", activation_state_name(l->activation.state));
+	}
 	if (l->description)
 		sb_record_add(text, "description", "%s", l->description);
 	sb_record_end(text);
@@ -39,9 +43,10 @@ static void describe_hold(struct core *c, const struct member *m, struct sb_text
 	sb_record_add(text, "held", "%s", member_served(m) ? "no" : "yes");
 	if (member_served(m))
 		return;
-	if (m->held_since || m->wait_since)
-		sb_record_add(text, "held_since", "%" PRIu64,
-			      m->own ? m->wait_since : m->held_since);
+	if (m->held_since)
+		sb_record_add(text, "held_since", "%" PRIu64, m->held_since);
+	if (m->wait_since)
+		sb_record_add(text, "waiting_since", "%" PRIu64, m->wait_since);
 	if (m->hold_ends_us)
 		sb_record_add(text, "held_for", "%" PRIu64,
 			      m->hold_ends_us > now_us ? (m->hold_ends_us - now_us) / 1000000 : 0);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/core/activation.h"
 #include "broker/core/hold.h"
 #include "broker/core/lives.h"
 
@@ -29,6 +30,7 @@ static void let_go(struct member *m)
 {
 	m->copy = -1;
 	m->life = NULL;
+	m->served_by = 0;
 	m->held_since = m->hold_ends_us = 0;
 }
 
@@ -56,7 +58,8 @@ static void tell(const struct label *l, size_t held, size_t over)
 	if (held > 0)
 		log_notice("label %s: the service of %zu sockets has ended, they are held", l->name,
 			   held);
-	if (over > 0)
+	/* Of a label that was given up that is said already. */
+	if (over > 0 && l->activation.state != ACTIVATION_FAILED)
 		log_notice("label %s: nobody took over %zu sockets in time (HoldTimeout=)", l->name,
 			   over);
 }
@@ -69,13 +72,45 @@ static void try_again(struct core *c, const struct label *l, uint64_t now_us)
 	hold_alarm(c, now_us + HOLD_RETRY_US);
 }
 
-void hold_update(struct core *c, struct label *l)
+/* Sockets that became held, to see when something waits in them too. Without that it only takes
+ * longer to be noticed. */
+static void watch_held(struct core *c, const struct members_change *former)
+{
+	const struct label *l = former->label;
+
+	for (size_t i = 0; i < l->n_members; i++) {
+		const struct member *m = &l->members[i];
+
+		if (m->own || m->copy < 0 || member_served(m))
+			continue;
+		for (size_t k = 0; k < former->n_members; k++)
+			if (former->members[k].copy == m->copy &&
+			    member_served(&former->members[k]))
+				c->watch.watch(c->watch.self, m->copy);
+	}
+}
+
+/* Applies what change_members() says at NOW_US. */
+static int apply_events(struct core *c, struct label *l, uint64_t now_us, struct sb_error *error)
+{
+	struct members_change change = { 0 };
+	int r = members_change_begin(c, &change, l);
+
+	if (r < 0)
+		sb_fail(error, -r, "%s", strerror(-r));
+	else if (change_members(c, &change, now_us) > 0)
+		r = members_apply(c, &change, 1, error);
+	if (r == 0)
+		watch_held(c, &change);
+	members_change_end(&change, 1);
+	return r;
+}
+
+static void end_holds(struct core *c, struct label *l)
 {
 	uint64_t now_us = c->host.monotonic_us(c->host.self);
-	struct members_change change = { 0 };
 	struct sb_error error = { 0 };
 	size_t held = 0, over = 0;
-	int r = 0;
 
 	for (size_t i = 0; i < l->n_members; i++) {
 		held += lost_its_service(&l->members[i]);
@@ -83,13 +118,9 @@ void hold_update(struct core *c, struct label *l)
 	}
 	if (held + over == 0)
 		return;
-	r = members_change_begin(c, &change, l);
-	if (r == 0 && change_members(c, &change, now_us) > 0)
-		r = members_apply(c, &change, 1, &error);
-	members_change_end(&change, 1);
-	if (r < 0) {
+	if (apply_events(c, l, now_us, &error) < 0) {
 		log_warning("label %s: held sockets stay as they are for now: %s", l->name,
-			    error.message[0] ? error.message : strerror(-r));
+			    error.message);
 		try_again(c, l, now_us);
 		return;
 	}
@@ -97,21 +128,60 @@ void hold_update(struct core *c, struct label *l)
 	core_sweep_label(c, l); /* what was let go of is gone, or has an owner */
 }
 
-/* The first packet that waits in an own socket starts its time. */
-static void begin_waiting(struct core *c, int fd)
+void hold_update(struct core *c, struct label *l)
 {
+	end_holds(c, l);
+	activation_update(c, l);
+}
+
+void hold_resume(struct core *c)
+{
+	uint64_t now_us = c->host.monotonic_us(c->host.self);
+
 	for (struct label *l = registry_next(c->registry, NULL); l;
 	     l = registry_next(c->registry, l)) {
 		for (size_t i = 0; i < l->n_members; i++) {
 			struct member *m = &l->members[i];
 
-			if (!m->own || m->copy != fd)
+			if (m->copy < 0 || m->own || m->inherited || member_served(m))
 				continue;
-			m->wait_since = c->host.now(c->host.self);
-			m->hold_ends_us = c->host.monotonic_us(c->host.self) + l->hold_timeout_us;
+			m->hold_ends_us = now_us + l->hold_timeout_us;
 			hold_alarm(c, m->hold_ends_us);
-			log_info("label %s: %s waits for a service", l->name,
-				 m->protocol == IPPROTO_UDP ? "a datagram" : "a connection");
+		}
+	}
+}
+
+void hold_let_go(struct core *c, struct label *l)
+{
+	uint64_t now_us = c->host.monotonic_us(c->host.self);
+
+	for (size_t i = 0; i < l->n_members; i++)
+		if (!member_served(&l->members[i]))
+			l->members[i].hold_ends_us = now_us;
+	end_holds(c, l);
+}
+
+/* The first packet that waits in an own socket starts its time. */
+static void begin_waiting(struct core *c, struct label *l, struct member *m)
+{
+	m->wait_since = c->host.now(c->host.self);
+	if (m->own) {
+		m->hold_ends_us = c->host.monotonic_us(c->host.self) + l->hold_timeout_us;
+		hold_alarm(c, m->hold_ends_us);
+	}
+	log_info("label %s: %s waits for a service", l->name,
+		 m->protocol == IPPROTO_UDP ? "a datagram" : "a connection");
+	activation_trigger(c, l);
+}
+
+static void find_waiting(struct core *c, int fd)
+{
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l)) {
+		for (size_t i = 0; i < l->n_members; i++) {
+			if (l->members[i].copy != fd || member_served(&l->members[i]))
+				continue;
+			begin_waiting(c, l, &l->members[i]);
 			return;
 		}
 	}
@@ -129,7 +199,7 @@ void core_ready(struct core *c, int fd)
 	struct life *life = life_find(c, fd);
 
 	if (!life) {
-		begin_waiting(c, fd);
+		find_waiting(c, fd);
 		return;
 	}
 	life->ended = true;
@@ -141,9 +211,11 @@ void core_alarm(struct core *c)
 	c->alarm_us = 0;
 	update_all(c);
 	for (struct label *l = registry_next(c->registry, NULL); l;
-	     l = registry_next(c->registry, l))
+	     l = registry_next(c->registry, l)) {
+		hold_alarm(c, l->activation.ask_at_us);
 		for (size_t i = 0; i < l->n_members; i++)
 			hold_alarm(c, l->members[i].hold_ends_us);
+	}
 }
 
 /* Counts by label, [IPv6][UDP]. */
@@ -196,6 +268,11 @@ int hold_refresh_all(struct core *c, const struct ruleset *rules, struct sb_erro
 
 void hold_clear(struct core *c)
 {
+	struct life *each;
+
+	/* What is in the fd store is for the next broker. */
+	LIST_FOREACH(each, &c->lives, entry)
+	each->stored = false;
 	for (struct label *l = registry_next(c->registry, NULL); l;
 	     l = registry_next(c->registry, l)) {
 		for (size_t i = 0; i < l->n_members; i++) {

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/core/activation.h"
+#include "broker/core/fdstore.h"
 #include "broker/core/lives.h"
 
 void hold_alarm(struct core *c, uint64_t at_us)
@@ -17,7 +19,8 @@ void hold_alarm(struct core *c, uint64_t at_us)
 void hold_begin(struct core *c, const struct label *l, struct member *m)
 {
 	m->held_since = c->host.now(c->host.self);
-	m->hold_ends_us = c->host.monotonic_us(c->host.self) + l->hold_timeout_us;
+	if (!m->inherited)
+		m->hold_ends_us = c->host.monotonic_us(c->host.self) + l->hold_timeout_us;
 }
 
 /* -- what a change needs ---------------------------------------------------------------------- */
@@ -129,11 +132,14 @@ int hold_adjust(struct core *c, struct members_change *m, struct sb_error *error
 		if (!wanted && own)
 			members_change_drop(m, has_copy, &(int){ own->copy });
 	}
+	for (size_t i = 0; i < m->n_members; i++)
+		m->members[i].withheld = m->members[i].own && m->withhold;
 	if (m->when_empty == WHEN_EMPTY_HOLD)
 		return 0;
 	for (size_t i = 0; i < m->n_members; i++) {
 		m->members[i].copy = -1;
 		m->members[i].life = NULL;
+		m->members[i].served_by = 0;
 		m->members[i].held_since = m->members[i].hold_ends_us = 0;
 	}
 	return 0;
@@ -183,12 +189,28 @@ static void settle_former(struct core *c, struct members_change *m, const struct
 	if (former->copy < 0)
 		return;
 	present = find_copy(m->label, former->copy);
-	if (!present || (former->own && !present->own))
+	if (!present || (!member_served(former) && member_served(present)))
 		c->watch.unwatch(c->watch.self, former->copy);
 	if (present)
 		return;
 	m->n_reset += count_waiting(c, former);
+	fdstore_remove_member(c, former);
 	c->host.close(c->host.self, former->copy);
+}
+
+/* Keeps what is new beyond our end. */
+static void store(struct core *c, const struct members_change *former, const struct member *m)
+{
+	bool known = m->copy < 0;
+
+	if (m->life && !m->life->stored) {
+		fdstore_push_life(c, m->life);
+		m->life->stored = true;
+	}
+	for (size_t i = 0; i < former->n_members && !known; i++)
+		known = former->members[i].copy == m->copy;
+	if (!known)
+		fdstore_push_member(c, m);
 }
 
 void hold_settle(struct core *c, struct members_change *m)
@@ -197,11 +219,13 @@ void hold_settle(struct core *c, struct members_change *m)
 
 	for (size_t i = 0; i < l->n_members; i++) {
 		life_add(l->members[i].life);
+		store(c, m, &l->members[i]);
 		hold_alarm(c, l->members[i].hold_ends_us);
 	}
 	for (size_t i = 0; i < m->n_members; i++)
 		settle_former(c, m, &m->members[i]);
 	memset(m->made, 0, sizeof(m->made));
+	activation_settle(m->label);
 	if (m->n_reset > 0)
 		log_notice("label %s: %u waiting connections were reset", l->name, m->n_reset);
 }
@@ -226,6 +250,8 @@ int hold_refresh(struct core *c, struct label *l, const size_t (*n_rules)[2],
 		memcpy(change.n_rules, n_rules, sizeof(change.n_rules));
 	for (unsigned i = 0; i < 4 && !needed; i++)
 		needed = wants_own(&change, i % 2, i / 2) != !!find_own(&change, i % 2, i / 2);
+	for (size_t i = 0; i < change.n_members && !needed; i++)
+		needed = change.members[i].own && change.members[i].withheld != change.withhold;
 	r = needed ? members_apply(c, &change, 1, error) : 0;
 	members_change_end(&change, 1);
 	return r;

@@ -39,5 +39,11 @@ void hold_alarm(struct core *c, uint64_t at_us);
 /* What time and the ends of processes ask for, in L. */
 void hold_update(struct core *c, struct label *l);
 
+/* The time of sockets that were held already when the broker started begins. */
+void hold_resume(struct core *c);
+
+/* Ends all holds of L at once. */
+void hold_let_go(struct core *c, struct label *l);
+
 /* Closes everything. */
 void hold_clear(struct core *c);

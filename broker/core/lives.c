@@ -3,31 +3,55 @@
 
 #include <string.h>
 
-int life_new(struct core *c, pid_t pid, int pidfd, struct life **ret, struct sb_error *error)
+#include "broker/core/fdstore.h"
+
+int life_adopt(struct core *c, pid_t pid, int *pidfd, struct sb_error *error)
 {
-	_cleanup_free_ struct life *life = calloc(1, sizeof(*life));
+	struct life *life = calloc(1, sizeof(*life));
 	int r;
 
-	*ret = NULL;
 	if (!life)
 		return sb_fail(error, ENOMEM, "out of memory");
+	r = c->watch.watch(c->watch.self, *pidfd);
+	if (r < 0) {
+		free(life);
+		return sb_fail(error, -r, "process %d cannot be watched: %s", (int)pid,
+			       strerror(-r));
+	}
 	life->pid = pid;
-	r = pidfd >= 0 ? c->host.copy(c->host.self, pidfd, &life->pidfd)
-		       : c->host.pidfd(c->host.self, pid, &life->pidfd);
+	life->pidfd = TAKE_FD(*pidfd);
+	LIST_INSERT_HEAD(&c->lives, life, entry);
+	return 0;
+}
+
+int life_new(struct core *c, pid_t pid, int pidfd, struct life **ret, struct sb_error *error)
+{
+	int own = -1, r;
+
+	*ret = NULL;
+	r = pidfd >= 0 ? c->host.copy(c->host.self, pidfd, &own)
+		       : c->host.pidfd(c->host.self, pid, &own);
 	if (r == -ESRCH)
 		return 0;
 	if (r < 0)
 		return sb_fail(error, -r, "process %d cannot be watched: %s", (int)pid,
 			       strerror(-r));
-	r = c->watch.watch(c->watch.self, life->pidfd);
-	if (r < 0) {
-		c->host.close(c->host.self, life->pidfd);
-		return sb_fail(error, -r, "process %d cannot be watched: %s", (int)pid,
-			       strerror(-r));
-	}
-	LIST_INSERT_HEAD(&c->lives, life, entry);
-	*ret = TAKE_PTR(life);
-	return 0;
+	r = life_adopt(c, pid, &own, error);
+	if (r < 0)
+		c->host.close(c->host.self, own);
+	else
+		*ret = LIST_FIRST(&c->lives);
+	return r;
+}
+
+struct life *life_find_pid(const struct core *c, pid_t pid, const struct life *but)
+{
+	struct life *life;
+
+	LIST_FOREACH(life, &c->lives, entry)
+	if (life->pid == pid && !life->ended && life != but)
+		return life;
+	return NULL;
 }
 
 struct life *life_find(const struct core *c, int fd)
@@ -44,10 +68,22 @@ void life_collect(struct core *c, struct life *life)
 {
 	if (!life || life->n_members > 0)
 		return;
+	if (life->stored)
+		fdstore_remove_life(c, life);
 	c->watch.unwatch(c->watch.self, life->pidfd);
 	c->host.close(c->host.self, life->pidfd);
 	LIST_REMOVE(life, entry);
 	free(life);
+}
+
+void lives_collect(struct core *c)
+{
+	struct life *life, *next;
+
+	for (life = LIST_FIRST(&c->lives); life; life = next) {
+		next = LIST_NEXT(life, entry);
+		life_collect(c, life);
+	}
 }
 
 void life_add(struct life *life)

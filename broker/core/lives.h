@@ -13,6 +13,7 @@ struct life {
 	pid_t pid;
 	int pidfd; /* owned, watched until it has ended */
 	bool ended;
+	bool stored;      /* in the fd store */
 	size_t n_members; /* of labels, not of changes under way */
 };
 
@@ -25,6 +26,15 @@ int life_new(struct core *c, pid_t pid, int pidfd, struct life **ret, struct sb_
 
 /* The life that FD watches, or NULL. */
 struct life *life_find(const struct core *c, int fd);
+
+/* One of process PID that has not ended, other than BUT (may be NULL), or NULL. */
+struct life *life_find_pid(const struct core *c, pid_t pid, const struct life *but);
+
+/* The life of process PID, whose pidfd *PIDFD is taken over (and is -1 then); with no member yet.
+ */
+int life_adopt(struct core *c, pid_t pid, int *pidfd, struct sb_error *error);
+/* Frees all that have no members. */
+void lives_collect(struct core *c);
 
 /* One member more or less; NULL is fine. */
 void life_add(struct life *life);

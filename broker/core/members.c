@@ -80,6 +80,7 @@ int members_change_begin(struct core *c, struct members_change *m, struct label 
 		.label = l,
 		.when_empty = l->when_empty,
 		.rewrite = c->starting,
+		.withhold = l->activation.state == ACTIVATION_FAILED,
 	};
 	memcpy(m->n_rules, l->n_rules, sizeof(m->n_rules));
 	for (size_t i = 0; i < l->n_members; i++) {

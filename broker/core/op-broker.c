@@ -4,7 +4,7 @@
 #include <sys/utsname.h>
 
 #include "broker/base/log.h"
-#include "broker/core/core-internal.h"
+#include "broker/core/fdstore.h"
 
 int op_version(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)
 {
@@ -31,6 +31,7 @@ int op_unload(struct core *c, struct request *rq, struct reply *reply, struct sb
 
 	if (r < 0)
 		return r;
+	fdstore_clear(c);
 	c->unloaded = true;
 	log_notice("dataplane detached and unpinned at the request of uid %u",
 		   (unsigned)rq->actor->uid);

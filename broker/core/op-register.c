@@ -119,6 +119,7 @@ static int keep_copy(struct core *c, const struct request *rq, struct registrati
 		reg->copies[reg->n_copies++] = m->copy;
 	}
 	m->life = reg->life;
+	m->served_by = m->life ? m->life->pid : 0;
 	if (!m->life || m->life->ended)
 		hold_begin(c, l, m);
 	return 0;

@@ -131,6 +131,12 @@ static const char *find_fault(const struct label *l, unsigned v6, size_t living,
 
 static void describe_warnings(struct core *c, const struct label *l, struct sb_text *text)
 {
+	const struct activation *a = &l->activation;
+
+	if (a->state == ACTIVATION_FAILED)
+		warn(l, text, a->reason, "it is empty until a reload, or until a service comes:");
+	else if (a->reason[0])
+		warn(l, text, a->reason, "Activate=:");
 	for (unsigned udp = 0; udp < 2; udp++) {
 		const char *protocol = udp ? "UDP:" : "TCP:", *fault;
 		size_t total[2], living[2], served[2];

@@ -87,8 +87,9 @@ static int hand_over(const struct taking *t, const struct request *rq, struct me
 	m->uid = rq->actor->uid;
 	m->gid = rq->actor->gid;
 	m->since = t->now;
-	m->own = false;
+	m->own = m->withheld = false;
 	m->life = t->life;
+	m->served_by = t->life->pid;
 	m->held_since = m->wait_since = m->hold_ends_us = 0;
 	return 0;
 }
@@ -153,6 +154,9 @@ static int take_all(struct core *c, struct request *rq, struct taking *t, struct
 			    "labels");
 	if (r == 0)
 		r = members_apply(c, t->changes, t->n, error);
+	/* A label that was given up is not any more. */
+	for (size_t i = 0; i < t->n && r == 0; i++)
+		hold_refresh(c, t->labels[i], NULL, &(struct sb_error){ 0 });
 	members_change_end(t->changes, t->n);
 	life_collect(c, t->life);
 	return r;

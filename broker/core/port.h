@@ -181,6 +181,36 @@ struct host_port {
 	int (*pidfd_pid)(void *self, int pidfd, pid_t *ret);
 };
 
+/*
+ * Keeps fds beyond the end of this process, in the service manager, which gives them back to the
+ * next one under their names. As well as it can: what is not kept is lost with the process, as all
+ * is where there is no such service manager.
+ */
+struct fdstore_port {
+	void *self;
+	/* FD stays the caller's. NAME has at most FDSTORE_NAME_MAX bytes. */
+	void (*push)(void *self, int fd, const char *name);
+	/* All of that name. */
+	void (*remove)(void *self, const char *name);
+};
+
+#define FDSTORE_NAME_MAX 64
+
+/* The service manager. */
+struct units_port {
+	void *self;
+	/* Asks for UNIT to be started. 0: core_unit_started(LABEL, ...) is called from the loop
+	 * when the answer is there, once, however long that takes. */
+	int (*start)(void *self, const char *unit, uint32_t label, struct sb_error *error);
+};
+
+/* The answer. */
+struct unit_start {
+	int error;   /* positive errno: it could not be started; 0: it was, or ran already */
+	bool active; /* it is active, or still becoming so */
+	const char *message; /* a sentence for people, when there is an error */
+};
+
 /* What the event loop tells the core of. */
 struct watch_port {
 	void *self;

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "broker/base/log.h"
-#include "broker/core/core-internal.h"
+#include "broker/core/fdstore.h"
+#include "broker/core/hold.h"
+#include "broker/core/inherit.h"
 #include "broker/core/replay.h"
 #include "broker/model/snapshot.h"
 
@@ -276,6 +278,8 @@ int core_start(struct core *c, const struct core_config *config, const struct co
 	if (r == 0)
 		r = restore_labels(c, &reserved, saved, error);
 	if (r == 0)
+		r = fdstore_restore(c, saved, error);
+	if (r == 0)
 		r = replay_rules(c, saved, error);
 	c->starting = true;
 	if (r == 0)
@@ -286,5 +290,9 @@ int core_start(struct core *c, const struct core_config *config, const struct co
 		r = start(c, config, &reserved, saved, error);
 	c->starting = false;
 	reserved_clear(c, &reserved);
-	return r;
+	if (r < 0)
+		return r;
+	inherit_sockets(c, saved->fds, saved->n_fds);
+	hold_resume(c);
+	return 0;
 }

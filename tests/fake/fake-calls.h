@@ -37,7 +37,8 @@
 	X(waiting)                                                                                 \
 	X(pidfd)                                                                                   \
 	X(pidfd_pid)                                                                               \
-	X(watch)
+	X(watch)                                                                                   \
+	X(unit_start)
 
 enum fake_call {
 #define X(name) FAKE_CALL_##name,

@@ -265,6 +265,8 @@ static int pidfd_pid(void *self, int pidfd, pid_t *ret)
 		return r;
 	if (!file_of(h, pidfd) || !file_of(h, pidfd)->pid)
 		return -EBADF;
+	if (file_of(h, pidfd)->ended)
+		return -ESRCH;
 	*ret = file_of(h, pidfd)->pid;
 	return 0;
 }

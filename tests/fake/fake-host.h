@@ -16,6 +16,7 @@ struct fake_file {
 	struct socket_facts facts;
 	pid_t pid; /* of a pidfd, else 0 */
 	bool closed, of_core;
+	bool ended;       /* the process of a pidfd */
 	uint32_t waiting; /* connections in it */
 };
 

@@ -91,6 +91,12 @@ int hold_wait_is_over(struct world *w)
 	return 0;
 }
 
+int hold_wait(struct world *w)
+{
+	hold_connections_wait(w);
+	return 0;
+}
+
 void hold_service_ends(struct world *w)
 {
 	fake_close_fd(w->host, KEEP_1);

@@ -16,6 +16,7 @@ static void configure(struct world *w)
 	l = config_label(w, "keep", RULES("tcp 203.0.113.0/24 443", "udp 203.0.113.0/24 443"));
 	l->when_empty = WHEN_EMPTY_HOLD;
 	l->hold_timeout_us = SCENARIO_HOLD_US;
+	l->activate = "keep.service";
 	allow_user(l, 33);
 	config_label(w, "wait", RULES("tcp 2001:db9::/32 443"))->when_empty = WHEN_EMPTY_HOLD;
 }
@@ -280,6 +281,7 @@ const struct scenario scenarios[] = {
 	{ "hold: reload, nothing is held any more", hold_reload_none, hold_service_ends },
 	{ "hold: the service ends", hold_end },
 	{ "hold: time is up", hold_time_is_up, hold_service_ends },
+	{ "hold: what waits has a unit started", hold_wait, .frugal = true },
 	{ "hold: time is up for what waits", hold_wait_is_over, hold_connections_wait },
 };
 

@@ -32,6 +32,7 @@ struct scenario {
 	int (*request)(struct world *w);  /* 0, or the negative errno with w->error */
 	void (*prepare)(struct world *w); /* what happened before; may be NULL */
 	bool restarts;                    /* what is refused is a start: there is no core then */
+	bool frugal;                      /* takes no memory */
 };
 
 extern const struct scenario scenarios[];
@@ -56,6 +57,7 @@ int hold_reload_none(struct world *w);
 int hold_end(struct world *w);
 int hold_time_is_up(struct world *w);
 int hold_wait_is_over(struct world *w);
+int hold_wait(struct world *w);
 void hold_service_ends(struct world *w);
 void hold_bind_before(struct world *w);
 void hold_connections_wait(struct world *w);

@@ -16,6 +16,9 @@ struct world *world_new(void)
 	w->kernel = fake_dataplane_new(&w->calls, w->host);
 	w->state = fake_state_new(&w->calls);
 	w->watch = fake_watch_new(&w->calls);
+	w->units = fake_units_new(&w->calls);
+	w->fdstore = fake_fdstore_new(w->host);
+	w->fdstore->off = true;
 	w->actor = (struct actor){ .pid = 100 };
 	w->config.settings = (struct core_settings){
 		.groups = { POLICY_NO_GROUP, POLICY_NO_GROUP },
@@ -44,6 +47,8 @@ void world_free(struct world *w)
 	world_stop(w);
 	config_clear(w);
 	fake_watch_free(w->watch);
+	fake_units_free(w->units);
+	fake_fdstore_free(w->fdstore);
 	fake_state_free(w->state);
 	fake_dataplane_free(w->kernel);
 	fake_host_free(w->host);
@@ -72,12 +77,33 @@ static int reload_again(void *data, struct sb_error *error)
 	return core_configure(w->core, &w->config, error);
 }
 
+/* As a service manager does, which keeps one of each. */
+static void pass(struct world *w, struct core_passed_fd *to, int fd, const char *name)
+{
+	*to = (struct core_passed_fd){ fake_dup(w->host, fd), strdup(name) };
+	w->host->files[to->fd - FAKE_FD_FIRST].of_core = true;
+}
+
+static size_t pass_all(struct world *w, struct core_passed_fd *passed)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->fdstore->n; i++)
+		pass(w, &passed[n++], w->fdstore->fds[i].fd, w->fdstore->fds[i].name);
+	for (size_t i = 0; i < w->n_units_fds; i++)
+		pass(w, &passed[n++], w->units_fds[i].fd, w->units_fds[i].name);
+	return n;
+}
+
 int world_start(struct world *w)
 {
 	struct dataplane_port dataplane = fake_dataplane_port(w->kernel);
 	struct state_port state = fake_state_port(w->state);
 	struct host_port host = fake_host_port(w->host);
 	struct watch_port watch = fake_watch_port(w->watch);
+	struct units_port units = fake_units_port(w->units);
+	struct fdstore_port fdstore = fake_fdstore_port(w->fdstore);
+	struct core_passed_fd passed[FAKE_STORE_MAX + 8];
 	struct fake_state *s = w->state;
 	_cleanup_free_ char *labels = copy(&s->labels), *rules = copy(&s->rules),
 			    *journal = copy(&s->journal);
@@ -87,13 +113,20 @@ int world_start(struct world *w)
 	int r = -ENOMEM;
 
 	world_stop(w);
+	saved.fds = passed;
+	saved.n_fds = pass_all(w, passed);
 	w->in_core = true;
-	w->core = core_new(&dataplane, &state, &host, &watch, "1.2.3", NULL);
+	w->core = core_new(&dataplane, &state, &host, &watch, &units, &fdstore, "1.2.3", NULL);
 	if (w->core)
 		core_on_reload(w->core, reload_again, w);
 	if (w->core)
 		r = core_start(w->core, &w->config, &saved, &w->error);
 	w->in_core = false;
+	for (size_t i = 0; i < saved.n_fds; i++) {
+		if (passed[i].fd >= 0)
+			fake_close_fd(w->host, passed[i].fd);
+		free((char *)passed[i].name);
+	}
 	return r;
 }
 
@@ -237,6 +270,17 @@ void connections_wait(struct world *w, uint64_t cookie, uint32_t n)
 		core_ready(w->core, FAKE_FD_FIRST + (int)i);
 		w->in_core = false;
 	}
+}
+
+void unit_started(struct world *w, int error, bool active)
+{
+	struct unit_start start = { error, active, error ? "it cannot be" : NULL };
+
+	assert_true(w->units->pending);
+	w->units->pending = false;
+	w->in_core = true;
+	core_unit_started(w->core, w->units->label, &start);
+	w->in_core = false;
 }
 
 void time_passes(struct world *w, uint64_t us)

@@ -12,8 +12,10 @@
 
 #include "broker/core/core-internal.h"
 #include "tests/fake/fake-dataplane.h"
+#include "tests/fake/fake-fdstore.h"
 #include "tests/fake/fake-host.h"
 #include "tests/fake/fake-state.h"
+#include "tests/fake/fake-units.h"
 #include "tests/fake/fake-watch.h"
 
 struct world {
@@ -22,6 +24,10 @@ struct world {
 	struct fake_dataplane *kernel;
 	struct fake_state *state;
 	struct fake_watch *watch;
+	struct fake_units *units;
+	struct fake_fdstore *fdstore;       /* off, unless a test turns it on */
+	struct core_passed_fd units_fds[8]; /* of socket units, passed at each start */
+	size_t n_units_fds;
 	struct core *core;
 	struct core_config config; /* of the last start or reload */
 	bool in_core;              /* a call of the core is under way */
@@ -88,6 +94,8 @@ char *model_text(struct world *w);
 void process_ends(struct world *w, pid_t pid);
 /* N more connections wait in the socket with that cookie, all fds of which share its queue. */
 void connections_wait(struct world *w, uint64_t cookie, uint32_t n);
+/* The unit that was asked for last has been started (ERROR 0), and is ACTIVE, or not. */
+void unit_started(struct world *w, int error, bool active);
 /* Time goes by; what the core asked to be called for is called. */
 void time_passes(struct world *w, uint64_t us);
 

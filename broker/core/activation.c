@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/core/activation.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/base/log.h"
+#include "broker/core/hold.h"
+
+/* The pause after the first failure; each doubles it. */
+#define PAUSE_US 100000
+/* How often a unit that runs, but has not taken the sockets yet, is looked at. */
+#define LOOK_US 1000000
+
+static bool something_waits(struct core *c, const struct label *l)
+{
+	for (size_t i = 0; i < l->n_members; i++) {
+		const struct member *m = &l->members[i];
+		uint32_t n;
+
+		if (!member_served(m) && m->copy >= 0 &&
+		    c->host.waiting(c->host.self, m->copy, &n) == 0 && n > 0)
+			return true;
+	}
+	return false;
+}
+
+static void ask_later(struct core *c, struct label *l, uint64_t us)
+{
+	l->activation.ask_at_us = c->host.monotonic_us(c->host.self) + us;
+	hold_alarm(c, l->activation.ask_at_us);
+}
+
+static void give_up(struct core *c, struct label *l)
+{
+	struct activation *a = &l->activation;
+
+	a->state = ACTIVATION_FAILED;
+	a->ask_at_us = 0;
+	log_error("label %s is given up until the next reload, or until a service comes by itself: "
+		  "%s: %s",
+		  l->name, a->unit, a->reason);
+	hold_let_go(c, l);
+}
+
+static void failed(struct core *c, struct label *l, const char *reason)
+{
+	struct activation *a = &l->activation;
+
+	snprintf(a->reason, sizeof(a->reason), "%s", reason);
+	a->state = ACTIVATION_READY;
+	if (++a->failures >= ACTIVATION_FAILURES_MAX) {
+		give_up(c, l);
+		return;
+	}
+	log_warning("label %s: %s: %s; trying again", l->name, a->unit, a->reason);
+	ask_later(c, l, (uint64_t)PAUSE_US << a->failures);
+}
+
+/* Whether one more start is within the limit. */
+static bool count_start(struct core *c, struct activation *a)
+{
+	uint64_t now_us = c->host.monotonic_us(c->host.self);
+
+	if (a->interval_us == 0 || a->burst == 0)
+		return true;
+	if (a->starts == 0 || now_us - a->window_us >= a->interval_us) {
+		a->window_us = now_us;
+		a->starts = 0;
+	}
+	return a->starts++ < a->burst;
+}
+
+static void ask(struct core *c, struct label *l)
+{
+	struct activation *a = &l->activation;
+	struct sb_error error = { 0 };
+
+	a->ask_at_us = 0;
+	if (!count_start(c, a)) {
+		snprintf(a->reason, sizeof(a->reason),
+			 "%u starts within %.6g s are too many (TriggerLimitBurst=, "
+			 "TriggerLimitIntervalSec=)",
+			 a->burst + 1, (double)a->interval_us / 1e6);
+		give_up(c, l);
+		return;
+	}
+	a->state = ACTIVATION_ASKED;
+	if (c->units.start(c->units.self, a->unit, l->id, &error) < 0)
+		failed(c, l, error.message);
+	else
+		log_info("label %s: %s is started for what waits", l->name, a->unit);
+}
+
+void activation_trigger(struct core *c, struct label *l)
+{
+	const struct activation *a = &l->activation;
+
+	if (a->unit && a->state == ACTIVATION_READY && a->ask_at_us == 0)
+		ask(c, l);
+}
+
+void activation_update(struct core *c, struct label *l)
+{
+	struct activation *a = &l->activation;
+
+	if (a->ask_at_us == 0)
+		return;
+	if (a->ask_at_us > c->host.monotonic_us(c->host.self)) {
+		hold_alarm(c, a->ask_at_us);
+		return;
+	}
+	a->ask_at_us = 0;
+	if (a->unit && something_waits(c, l))
+		ask(c, l);
+}
+
+void core_unit_started(struct core *c, uint32_t id, const struct unit_start *start)
+{
+	struct label *l = registry_get(c->registry, id);
+	struct activation *a = l ? &l->activation : NULL;
+
+	/* The label may be another one by now, or be served. */
+	if (!a || a->state != ACTIVATION_ASKED)
+		return;
+	a->state = ACTIVATION_READY;
+	if (start->error) {
+		failed(c, l, start->message);
+	} else if (something_waits(c, l)) {
+		if (!start->active) {
+			failed(c, l, "it has ended without taking the sockets");
+			return;
+		}
+		/* Looking at it is no start, if it runs still. */
+		a->starts -= a->starts > 0;
+		ask_later(c, l, LOOK_US);
+	}
+}
+
+void activation_settle(struct label *l)
+{
+	struct activation *a = &l->activation;
+
+	for (size_t i = 0; i < l->n_members; i++) {
+		/* One that was only let go of may be nobody's. */
+		if (!member_served(&l->members[i]) || !l->members[i].life)
+			continue;
+		a->state = ACTIVATION_READY;
+		a->failures = 0;
+		a->ask_at_us = 0;
+		a->reason[0] = '\0';
+		return;
+	}
+}
+
+void activation_configure(struct label *l, char *unit, uint64_t interval_us, unsigned burst)
+{
+	free(l->activation.unit);
+	l->activation = (struct activation){
+		.unit = unit,
+		.interval_us = interval_us,
+		.burst = burst,
+	};
+}
