@@ -93,11 +93,20 @@ static void see_program(struct view *v, const struct sockbroker_table *t)
 
 static void see_label(struct view *v, const struct sockbroker_table *t)
 {
-	static const char *const keys[] = { "label",      "rules",  "sockets",
-					    "when_empty", "origin", "description" };
+	struct grid *g = &v->grids[LABELS];
+	const char *unit = cli_value(t, "activate");
+	char when_empty[400]; /* a unit's name has at most 255 bytes */
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		grid_add(&v->grids[LABELS], cli_value(t, keys[i]));
+	grid_add(g, cli_value(t, "label"));
+	grid_add(g, cli_value(t, "rules"));
+	grid_add(g, cli_value(t, "sockets"));
+	snprintf(when_empty, sizeof(when_empty), "%s%s%s%s%s", cli_value(t, "when_empty"),
+		 *unit ? ", " : "", unit, *unit ? " " : "", cli_value(t, "activation"));
+	grid_add(g, when_empty);
+	grid_add(g, cli_value(t, "origin"));
+	grid_add(g, cli_value(t, "description"));
+	if (!strcmp(cli_value(t, "activation"), "failed"))
+		grid_alarm(g);
 }
 
 static void see_group(struct view *v, const struct sockbroker_table *t)

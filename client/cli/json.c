@@ -25,6 +25,7 @@ static const char *const number_keys[] = {
 	"gid",
 	"since",
 	"held_since",
+	"waiting_since",
 	"held_for",
 	"waiting",
 	"served_by",

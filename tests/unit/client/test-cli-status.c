@@ -58,6 +58,11 @@ static void test_status(void **state)
 	RUN_ONCE(&r, &f, answer_file("OK=1\n", "label\tlabel=web\n"), "status", "web");
 	assert_string_equal(f.requests[0].text, "REQUEST=status\nLABEL=web\n");
 	assert_string_equal(r.out, "LABEL\nweb\n");
+	RUN_ONCE(&r, &f,
+		 answer_file("OK=1\n", "label\tlabel=web\twhen_empty=hold\tactivate=nginx.service"
+				       "\tactivation=failed\n"),
+		 "status", "web");
+	assert_non_null(strstr(r.out, "hold, nginx.service failed"));
 	run_free(&r);
 }
 
