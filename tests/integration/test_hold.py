@@ -131,7 +131,7 @@ class Waiting(HoldTest):
         self.assertRegex(text, r'\(the broker\)')
         self.assertRegex(text, r'yes, 1 waiting, \d+ s left')
         record = self.held('web')['ipv4']
-        self.assertLessEqual(abs(int(record['held_since']) - time.time()), 5)
+        self.assertLessEqual(abs(int(record['waiting_since']) - time.time()), 5)
         self.assertEqual(self.group('web')['holds'], '1')
         self.assertEqual(self.group('web')['misses'], '0')
 

@@ -1,0 +1,274 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Services that run only when they are needed, restart without losing a connection, and are found
+waiting connections of an earlier broker; units that cannot be started; and sockets of socket units."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+
+import machine
+
+SERVICE = 'sockbroker.service'
+NOBODYS = ('192.0.2.77', 8443)  # an address and port that nobody bound
+CONNECTIONS = 1000
+RESTARTS = 20
+
+ADDRESSES = '''[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=ip route add local 192.0.2.0/24 dev lo
+'''
+LABEL = '''[Label]
+ListenStream=192.0.2.0/24:8000-8999
+ListenDatagram=192.0.2.0/24:53
+AllowUnit=app.service
+WhenEmpty=hold
+Activate=app.service
+'''
+# Restarted over and over below, more often than systemd would allow.
+APP = '''[Unit]
+StartLimitIntervalSec=0
+[Service]
+User=www-data
+ExecStart=sockbroker run app -- /usr/bin/python3 /usr/local/bin/app
+'''
+# Takes what it is passed, and knows nothing of brokers. Ends with what it has accepted.
+PROGRAM = '''import os, select, signal, socket
+stopping = False
+def stop(*_):
+    global stopping
+    stopping = True
+signal.signal(signal.SIGTERM, stop)
+assert int(os.environ['LISTEN_PID']) == os.getpid()
+sockets = [socket.socket(fileno=3 + i) for i in range(int(os.environ['LISTEN_FDS']))]
+while not stopping:
+    try:
+        ready = select.select(sockets, [], [], 0.2)[0]
+    except InterruptedError:
+        continue
+    for sock in ready:
+        sock.setblocking(False)
+        try:
+            if sock.type == socket.SOCK_DGRAM:
+                data, _, _, peer = sock.recvmsg(64, 256)
+                with open('/tmp/datagrams', 'ab') as file:
+                    file.write(data)
+                continue
+            connection, _ = sock.accept()
+        except BlockingIOError:
+            continue
+        connection.setblocking(True)
+        connection.recv(4096)
+        connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nserved by %d' % os.getpid())
+        connection.close()
+'''
+BROKEN_LABEL = '''[Label]
+ListenStream=192.0.2.1:81
+AllowUnit=broken.service
+WhenEmpty=hold
+Activate=broken.service
+'''
+BROKEN = '''[Service]
+ExecStart=/usr/bin/false
+'''
+UNITS_SOCKET = '''[Socket]
+ListenStream=127.0.0.1:7001
+FileDescriptorName=units
+Service=sockbroker.service
+'''
+UNITS_LABEL = '''[Label]
+ListenStream=192.0.2.2:82
+WhenEmpty=hold
+Activate=units-app.service
+AllowUnit=units-app.service
+'''
+
+
+class Activation(machine.SystemTest):
+    @classmethod
+    def furnish(cls, system):
+        system.install()
+        system.write('/etc/systemd/system/addresses.service', ADDRESSES)
+        system.write('/etc/systemd/system/app.service', APP)
+        system.write('/usr/local/bin/app', PROGRAM)
+        system.write('/etc/sockbroker/labels.d/app.label', LABEL)
+
+    # What the steps have in common.
+
+    def dial(self, address, port):
+        with self.system.network():
+            client = socket.create_connection((address, port), machine.TIMEOUT)
+        self.addCleanup(client.close)
+        client.sendall(b'GET / HTTP/1.0\r\n\r\n')
+        return client
+
+    def answer(self, client):
+        found = b''
+        while True:
+            data = client.recv(4096)
+            if not data:
+                return found.decode().rpartition('\r\n')[2]
+            found += data
+
+    def curl(self, address, port):
+        return self.system.run('curl', '--silent', '--max-time', '20',
+                               'http://%s:%d/' % (address, port), check=False)
+
+    def status(self, label):
+        return json.loads(self.system.out('sockbroker', '--json', 'status', label))['labels'][0]
+
+    def state(self, unit):
+        return self.system.property(unit, 'ActiveState')
+
+    def main_pid(self, unit):
+        return int(self.system.property(unit, 'MainPID'))
+
+    def ask_activate(self, unit, *user):
+        """What sockbroker-activate says to a request for UNIT, asked as USER."""
+        program = ('import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); '
+                   's.settimeout(20); s.connect("/run/sockbroker/activate.sock"); '
+                   's.send(b"REQUEST=start\\nUNIT=%s\\n"); print(s.recv(4096).decode())' % unit)
+        return self.system.run('setpriv', *user, 'python3', '-c', program, check=False)
+
+    # The steps.
+
+    def test_01_install(self):
+        done = self.system.run('systemd-analyze', 'verify', '--man=no', SERVICE,
+                               'sockbroker-activate.service', 'sockbroker-activate.socket')
+        self.assertEqual(done.stdout + done.stderr, '')
+        self.system.run('sh', '-s', input=machine.read(machine.BUILD + '/units/post-install'))
+        self.system.run('systemctl', 'start', 'addresses.service')
+        self.system.run('systemctl', 'enable', '--now', 'sockbroker.socket')
+        machine.eventually(lambda: self.state(SERVICE) == 'active', 'the broker is ready')
+
+    def test_02_first_connection_starts_the_unit(self):
+        self.assertEqual(self.state('app.service'), 'inactive')
+        self.assertEqual(self.status('app')['activation'], 'ready')
+        done = self.curl(*NOBODYS)
+        self.assertEqual(self.state('app.service'), 'active')
+        self.assertEqual(done.stdout, 'served by %d' % self.main_pid('app.service'))
+        socks = self.status('app')['sockets']
+        self.assertEqual({s['unit'] for s in socks}, {'app.service'})
+        self.assertEqual({s['held'] for s in socks}, {False})
+
+    def test_03_armed_again(self):
+        self.system.run('systemctl', 'stop', 'app.service')
+        self.assertEqual({s['held'] for s in self.status('app')['sockets']}, {True})
+        self.assertRegex(self.curl('192.0.2.3', 8000).stdout, 'served by')
+        self.system.run('kill', '-KILL', str(self.main_pid('app.service')))
+        self.assertRegex(self.curl('192.0.2.3', 8999).stdout, 'served by')
+
+    def test_04_datagram(self):
+        self.system.run('systemctl', 'stop', 'app.service')
+        with self.system.network(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b'hello', ('192.0.2.200', 53))
+        machine.eventually(lambda: self.system.run('cat', '/tmp/datagrams', check=False).stdout
+                           == 'hello', 'the datagram is served')
+
+    def test_05_restarts_lose_nothing(self):
+        traffic = [self.traffic(*NOBODYS) for _ in range(3)]
+        pids = set()
+        for _ in range(RESTARTS):
+            self.system.run('systemctl', 'restart', 'app.service')
+            pids.add(self.main_pid('app.service'))
+            time.sleep(0.12)  # no more starts than TriggerLimitBurst= allows
+        for t in traffic:
+            t.more(20)
+        answered = sum(t.answered for t in traffic)
+        print('%d restarts, %d answers' % (len(pids), answered))
+        self.assertEqual(len(pids), RESTARTS)
+        self.assertGreater(answered, CONNECTIONS)
+
+    def test_06_broker_restarts_too(self):
+        """Also when it is the broker that goes."""
+        traffic = self.traffic(*NOBODYS)
+        for command in (('systemctl', 'restart', SERVICE),
+                        ('systemctl', 'kill', '--signal=KILL', '--kill-who=main', SERVICE)):
+            self.system.run(*command)
+            machine.eventually(lambda: self.state(SERVICE) == 'active', 'the broker is back')
+            self.system.run('systemctl', 'restart', 'app.service')
+            traffic.more()
+
+    def test_07_held_connections_outlive_the_broker(self):
+        """kill -9 of the broker with connections waiting: they are answered by what it starts
+        when it is back."""
+        self.system.write('/etc/systemd/system/app.service.d/slow.conf',
+                          '[Service]\nExecStartPre=/bin/sh -c "while [ ! -e /var/lib/go ]; do sleep 0.05;'
+                          ' done"\n')
+        self.system.run('systemctl', 'daemon-reload')
+        self.system.run('systemctl', 'stop', 'app.service')
+        clients = [self.dial('192.0.2.%d' % i, 8000 + i) for i in range(30)]
+        machine.eventually(lambda: self.status('app')['activation'] == 'starting', 'it is started')
+        before = self.main_pid(SERVICE)
+        self.system.run('kill', '-KILL', str(before))
+        machine.eventually(lambda: self.main_pid(SERVICE) not in (0, before), 'a new broker')
+        waiting = machine.eventually(lambda: [s for s in self.status('app')['sockets']
+                                              if s.get('waiting') == 30], 'all 30 wait')
+        self.assertEqual(len(waiting), 1)
+        clients += [self.dial('192.0.2.%d' % i, 8000 + i) for i in range(30)]
+        self.system.write('/var/lib/go', '')
+        for client in clients:
+            self.assertRegex(self.answer(client), 'served by')
+        self.system.remove('/etc/systemd/system/app.service.d/slow.conf')
+        self.system.run('systemctl', 'daemon-reload')
+
+    def test_08_given_up(self):
+        self.system.write('/etc/systemd/system/broken.service', BROKEN)
+        self.system.write('/etc/sockbroker/labels.d/broken.label', BROKEN_LABEL)
+        self.system.run('systemctl', 'daemon-reload')
+        self.system.run('systemctl', 'reload', SERVICE)
+        self.assertEqual(self.curl('192.0.2.1', 81).returncode, 56)  # reset
+        status = self.status('broken')
+        self.assertEqual(status['activation'], 'failed')
+        said = self.system.run('sockbroker', 'status', 'broken').stderr
+        self.assertIn('until a reload', said)
+        self.assertEqual(self.curl('192.0.2.1', 81).returncode, 7)  # refused, at once
+        # Repaired, and read anew.
+        self.system.write('/etc/systemd/system/broken.service', APP.replace('run app', 'run broken'))
+        self.system.run('systemctl', 'daemon-reload')
+        self.system.run('systemctl', 'reset-failed', 'broken.service')
+        self.system.run('systemctl', 'reload', SERVICE)
+        self.assertRegex(self.curl('192.0.2.1', 81).stdout, 'served by')
+
+    def test_09_only_what_label_files_name(self):
+        sockbroker = ('--reuid=sockbroker', '--regid=sockbroker', '--clear-groups')
+        self.assertIn('OK=1', self.ask_activate('app.service', *sockbroker).stdout)
+        for unit in ('poweroff.target', 'debug-shell.service', 'nginx.service', 'app.service.d', ''):
+            self.assertIn('ERROR=', self.ask_activate(unit, *sockbroker).stdout)
+        nobody = ('--reuid=nobody', '--regid=nogroup', '--clear-groups')
+        self.assertIn('PermissionError', self.ask_activate('app.service', *nobody).stderr)
+        self.assertEqual(self.state('debug-shell.service'), 'inactive')
+
+    def test_10_socket_unit_of_the_broker(self):
+        """A socket unit whose service is the broker: inherited at every start."""
+        self.system.write('/etc/systemd/system/units.socket', UNITS_SOCKET)
+        self.system.write('/etc/systemd/system/units-app.service',
+                          APP.replace('run app', 'run units'))
+        self.system.write('/etc/sockbroker/labels.d/units.label', UNITS_LABEL)
+        self.system.run('systemctl', 'daemon-reload')
+        # systemd passes it with the next start of the broker.
+        self.system.run('systemctl', 'stop', 'sockbroker.socket', SERVICE)
+        self.system.run('systemctl', 'start', 'units.socket', 'sockbroker.socket')
+        machine.eventually(lambda: self.state(SERVICE) == 'active', 'the broker is ready')
+        sock, = self.status('units')['sockets']
+        self.assertEqual((sock['address'], sock['held'], sock['pid']), ('127.0.0.1:7001', True, 1))
+        self.assertRegex(self.curl('192.0.2.2', 82).stdout, 'served by')
+        for _ in range(2):
+            self.system.run('systemctl', 'restart', SERVICE)
+            self.assertRegex(self.curl('192.0.2.2', 82).stdout, 'served by')
+            again, = self.status('units')['sockets']
+            self.assertEqual(again['cookie'], sock['cookie'])
+
+    def test_11_no_complaints(self):
+        bad = [r['MESSAGE'] for unit in (SERVICE, 'sockbroker-activate.service')
+               for r in self.system.journal('--unit', unit, '--priority', 'warning')
+               if r.get('_COMM', '').startswith('sockbroker')]
+        expected = ('broken', 'the service of')
+        self.assertEqual([m for m in bad if not any(e in m for e in expected)], [])
+
+
+if __name__ == '__main__':
+    machine.main()
