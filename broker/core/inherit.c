@@ -99,6 +99,11 @@ static int inherit(struct core *c, struct core_passed_fd *passed, struct sb_erro
 			core_label_collect(c, l);
 		return r;
 	}
+	if (l->when_empty != WHEN_EMPTY_HOLD)
+		log_warning(
+			"label %s: a socket of a socket unit is there, which nobody can take: its "
+			"file does not say WhenEmpty=hold",
+			l->name);
 	/* Now it is the label's. */
 	if (m.copy == passed->fd) {
 		passed->fd = -1;

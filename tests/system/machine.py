@@ -344,7 +344,7 @@ class SystemTest(unittest.TestCase):
         super().run(result)
         if len(result.failures) + len(result.errors) > before and self.system.leader:
             print('---- the journal of %s:\n%s' % (self.suite, self.system.out(
-                'journalctl', '--boot', '--no-hostname', '--lines=60')), file=sys.stderr)
+                'journalctl', '--boot', '--no-hostname', '--lines=160')), file=sys.stderr)
 
     def traffic(self, address, port):
         """Traffic that is running; its failures are this test's."""
