@@ -31,6 +31,16 @@ class RefusedStart(BrokerTest):
     def test_no_directory_for_the_socket(self):
         self.refuse('its directory is missing', '--socket', self.broker.directory + '/none/sock')
 
+    def test_units_without_systemd(self):
+        """Nothing could start them (there is no systemd in this mount namespace)."""
+        self.broker.label('app', 'ListenStream=192.0.2.1:80\nWhenEmpty=hold\n'
+                          'Activate=app.service\n')
+        reply = self.broker.ask('reload')
+        self.assertFalse(reply.ok)
+        self.assertIn('/app.label:4: Activate= needs systemd', reply.message)
+        self.assertEqual(self.rules_text(), '')
+        self.refuse('/app.label:4: Activate= needs systemd')
+
     def test_hangup_while_starting(self):
         """A reload sent too early is none, and no death either."""
         self.broker.stop()
