@@ -160,27 +160,56 @@ static int decode_address(struct member *m, const struct sb_record *rec, struct 
 
 	if (!family || !text)
 		return sb_fail(error, EPROTO, "a socket has no address");
-	m->address.family = strcmp(family, "ipv4") == 0 ? AF_INET : AF_INET6;
+	if (!strcmp(family, sb_family_name(AF_INET)))
+		m->address.family = AF_INET;
+	else if (!strcmp(family, sb_family_name(AF_INET6)))
+		m->address.family = AF_INET6;
+	else
+		return sb_fail(error, EPROTO, "family=%s of a socket is none", family);
 	if (inet_pton(m->address.family, text, m->address.bytes) != 1)
 		return sb_fail(error, EPROTO, "address=%s of a socket is none", text);
 	return 0;
 }
 
+static int decode_protocol(struct member *m, const struct sb_record *rec, struct sb_error *error)
+{
+	const char *protocol = sb_record_get(rec, "protocol");
+
+	if (!protocol)
+		return sb_fail(error, EPROTO, "a socket has no protocol");
+	if (!strcmp(protocol, sb_protocol_name(IPPROTO_TCP)))
+		m->protocol = IPPROTO_TCP;
+	else if (!strcmp(protocol, sb_protocol_name(IPPROTO_UDP)))
+		m->protocol = IPPROTO_UDP;
+	else
+		return sb_fail(error, EPROTO, "protocol=%s of a socket is none", protocol);
+	return 0;
+}
+
+static int decode_unit(struct member *m, const struct sb_record *rec, struct sb_error *error)
+{
+	const char *unit = sb_record_get(rec, "unit");
+
+	if (!unit || strlen(unit) >= POLICY_UNIT_MAX)
+		return 0;
+	m->unit = strdup(unit);
+	return m->unit ? 0 : sb_fail(error, ENOMEM, "out of memory");
+}
+
 static int decode_member(struct registry *r, const struct sb_record *rec, struct sb_error *error)
 {
-	const char *name = sb_record_get(rec, "label"), *unit = sb_record_get(rec, "unit");
-	const char *protocol = sb_record_get(rec, "protocol");
+	const char *name = sb_record_get(rec, "label");
 	struct label *l = name ? registry_find(r, name) : NULL;
 	struct member m = { .copy = -1 }, *bigger;
 	int k;
 
-	if (!l || !protocol)
-		return sb_fail(error, EPROTO, "a socket lacks its label or protocol");
-	m.protocol = strcmp(protocol, "udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
-	k = decode_address(&m, rec, error);
-	if (k < 0)
-		return k;
-	k = decode_numbers(&m, rec, error);
+	if (!l)
+		return sb_fail(error, EPROTO, "a socket lacks its label");
+	k = decode_protocol(&m, rec, error);
+	if (k == 0)
+		k = decode_address(&m, rec, error);
+	if (k == 0)
+		k = decode_numbers(&m, rec, error);
 	if (k == 0)
 		k = decode_hold(&m, rec, error);
 	if (k < 0)
@@ -189,10 +218,13 @@ static int decode_member(struct registry *r, const struct sb_record *rec, struct
 	if (!bigger)
 		return sb_fail(error, ENOMEM, "out of memory");
 	l->members = bigger;
-	if (range_take_at(&r->slots, m.slot, 1) < 0)
+	k = decode_unit(&m, rec, error);
+	if (k < 0)
+		return k;
+	if (range_take_at(&r->slots, m.slot, 1) < 0) {
+		free(m.unit);
 		return sb_fail(error, EPROTO, "slot %" PRIu32 " holds two sockets", m.slot);
-	if (unit && strlen(unit) < POLICY_UNIT_MAX)
-		m.unit = strdup(unit);
+	}
 	l->members[l->n_members++] = m;
 	return 0;
 }
@@ -215,7 +247,9 @@ int snapshot_decode(struct registry *r, char *data, size_t length, struct sb_err
 		if (k < 0)
 			break;
 		if (!strcmp(rec.type, "end"))
-			return 0;
+			return cursor == data + length
+				       ? 0
+				       : sb_fail(error, EPROTO, "the file goes on behind its end");
 		if (!strcmp(rec.type, "label"))
 			k = decode_label(r, &rec, error);
 		else if (!strcmp(rec.type, "socket"))

@@ -207,7 +207,15 @@ static void test_hostile(void **state)
 		{ "label\tname=a\tid=0\nsocket\tlabel=a\tprotocol=tcp\tfamily=ipv4\t"
 		  "address=::1\tslot=1\nend\n",
 		  EPROTO, "address=::1" },
+		{ "label\tname=a\tid=0\nsocket\tlabel=a\tprotocol=sctp\tfamily=ipv4\t"
+		  "address=192.0.2.1\tslot=1\nend\n",
+		  EPROTO, "protocol=sctp" },
+		{ "label\tname=a\tid=0\nsocket\tlabel=a\tprotocol=tcp\tfamily=ipv5\t"
+		  "address=192.0.2.1\tslot=1\nend\n",
+		  EPROTO, "family=ipv5" },
 		{ "what\nend\n", EPROTO, "unknown record what" },
+		{ "end\nend\n", EPROTO, "goes on behind its end" },
+		{ "end\n\n", EPROTO, "goes on behind its end" },
 		{ "label\tname=a\tid=0\n", EPROTO, "cut short" },
 	};
 	char text[1024];
