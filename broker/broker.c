@@ -225,12 +225,15 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 	struct units_port units = { .self = b, .start = start_unit };
 	struct fdstore_port fdstore = fdstore_port();
 	struct core_saved what = {
-		.labels = saved->labels,
-		.labels_length = saved->labels_length,
-		.rules = saved->rules,
-		.rules_length = saved->rules_length,
-		.journal = saved->journal,
-		.journal_length = saved->journal_length,
+		.labels = saved->labels.file,
+		.labels_length = saved->labels.length,
+		.labels_journal = saved->labels.journal,
+		.labels_journal_length = saved->labels.journal_length,
+		.labels_damage = saved->labels_damage.code ? saved->labels_damage.message : NULL,
+		.rules = saved->rules.file,
+		.rules_length = saved->rules.length,
+		.journal = saved->rules.journal,
+		.journal_length = saved->rules.journal_length,
 	};
 	int r = core_config_from(&storage, config, error);
 

@@ -27,7 +27,7 @@ struct core {
 	struct range numbers;         /* of rules, see numbers.h; size 0: rules are not counted */
 	bool starting; /* the kernel's groups are an earlier run's: write them all anew */
 	bool unloaded;
-	size_t journal_tried; /* its size when it could not be compacted, see replay_sweep() */
+	size_t journal_tried[2]; /* their sizes when they could not be compacted, see saved.c */
 	LIST_HEAD(, life) lives;
 	uint64_t alarm_us; /* what the watch port was asked for; 0: nothing */
 };
@@ -85,6 +85,10 @@ void core_label_collect(struct core *c, struct label *l);
 void core_labels_collect(struct core *c);
 /* Writes the saved form of all labels and sockets aside (state stage). */
 int core_stage_labels(struct core *c, struct sb_error *error);
+/* The same of N LABELS that changed; of all of them when starting, for what was saved before may be
+ * of an earlier version. */
+int core_stage_changed(struct core *c, struct label *const *labels, size_t n,
+		       struct sb_error *error);
 
 /* -- members.c: changing the sockets of labels ------------------------------------------------ */
 
@@ -158,9 +162,10 @@ struct rule_edit {
 	uint32_t old_label; /* RULE_MOVE and RULE_REMOVE */
 };
 
-/* Makes all N edits, all of them under PREFIX, in model, state and kernel, or none. */
+/* Makes all N edits, all of them under PREFIX, in model, state and kernel, or none. CREATED: a
+ * label that was made for them, or NULL. */
 int rules_edit(struct core *c, const struct sb_prefix *prefix, struct rule_edit *edits, size_t n,
-	       bool labels_changed, struct sb_error *error);
+	       struct label *created, struct sb_error *error);
 
 /* Adds (or, SIGN -1, subtracts) R in the counts of its label. */
 void rules_count(struct core *c, const struct rule *r, int sign);

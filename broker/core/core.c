@@ -7,7 +7,7 @@
 #include "broker/base/log.h"
 #include "broker/core/hold.h"
 #include "broker/core/numbers.h"
-#include "broker/core/replay.h"
+#include "broker/core/saved.h"
 
 struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
 		      const struct host_port *host, const struct watch_port *watch,
@@ -116,5 +116,5 @@ void core_sweep(struct core *c)
 		hold_refresh(c, l, NULL, &(struct sb_error){ 0 });
 		core_label_collect(c, l);
 	}
-	replay_sweep(c);
+	saved_sweep(c);
 }

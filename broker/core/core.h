@@ -52,9 +52,12 @@ struct core_passed_fd {
 
 /* What an earlier run left in the state directory. Bytes of hostile origin; NULL: nothing. */
 struct core_saved {
-	char *labels; /* modified while decoding */
-	size_t labels_length;
-	const char *rules; /* whole rule text, then the appended changes */
+	char *labels,
+		*labels_journal; /* whole, then the appended changes; modified while decoding */
+	size_t labels_length, labels_journal_length;
+	const char
+		*labels_damage; /* why they cannot be all that was saved; NULL: nothing is known */
+	const char *rules;      /* whole rule text, then the appended changes */
 	size_t rules_length;
 	const char *journal;
 	size_t journal_length;

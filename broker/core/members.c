@@ -284,6 +284,18 @@ void members_unstage(struct core *c, struct members_change *changes, size_t n)
 	unprepare(c, changes, n);
 }
 
+static int stage_labels(struct core *c, const struct members_change *changes, size_t n,
+			struct sb_error *error)
+{
+	_cleanup_free_ struct label **labels = calloc(n + 1, sizeof(*labels));
+
+	if (!labels)
+		return sb_fail(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		labels[i] = changes[i].label;
+	return core_stage_changed(c, labels, n, error);
+}
+
 int members_stage(struct core *c, struct members_change *changes, size_t n, struct sb_error *error)
 {
 	size_t prepared;
@@ -300,7 +312,7 @@ int members_stage(struct core *c, struct members_change *changes, size_t n, stru
 		swap_members(&changes[prepared]); /* label: new, change: former */
 	}
 	if (r == 0)
-		r = core_stage_labels(c, error);
+		r = stage_labels(c, changes, n, error);
 	if (r < 0)
 		members_unstage(c, changes, prepared);
 	return r;

@@ -64,7 +64,7 @@ static int apply_text(struct core *c, struct mapping *text, struct parsed_rules 
 		r = hold_refresh_all(c, next, error);
 		if (r < 0)
 			return r;
-		r = replace_stage(c, next, saved, text->length, parsed->n_new_labels > 0, error);
+		r = replace_stage(c, next, saved, text->length, parsed, error);
 		/* Publishing is when memory is at its peak: the text need not be there then. */
 		mapping_clear(text);
 		if (r == 0)

@@ -111,7 +111,7 @@ static int bind_rules(struct core *c, const struct sb_rule_line *line, struct la
 	r = prepare_hold(c, l, e, error);
 	if (r < 0)
 		return r;
-	r = rules_edit(c, &line->prefix, e->list, e->n, created, error);
+	r = rules_edit(c, &line->prefix, e->list, e->n, created ? l : NULL, error);
 	if (r < 0)
 		hold_refresh(c, l, NULL, &(struct sb_error){ 0 });
 	return r;
@@ -208,7 +208,7 @@ int op_unbind(struct core *c, struct request *rq, struct reply *reply, struct sb
 	if (r == 0)
 		r = each_rule(&line, 0, unbind_one, c, e, l, error);
 	if (r == 0)
-		r = rules_edit(c, &line.prefix, e->list, e->n, false, error);
+		r = rules_edit(c, &line.prefix, e->list, e->n, NULL, error);
 	if (r < 0)
 		return r;
 	log_info("%zu rules removed by uid %u", e->removed, (unsigned)rq->actor->uid);

@@ -104,24 +104,27 @@ struct dataplane_port {
 	int (*unload)(void *self, struct sb_error *error);
 };
 
-/* What survives the broker, beside the dataplane. */
+/* What survives the broker, beside the dataplane. A change is closed by a line ".". */
 enum state_part {
-	STATE_LABELS,       /* labels and their sockets, whole */
-	STATE_RULES,        /* the runtime rules as rule text, whole */
-	STATE_RULES_APPEND, /* a change of the runtime rules, to be replayed on top */
+	STATE_LABELS,        /* labels and their sockets, whole: makes their changes superfluous */
+	STATE_LABELS_APPEND, /* a change of labels, to be replayed on top */
+	STATE_RULES,         /* the runtime rules as rule text, whole: the same */
+	STATE_RULES_APPEND,  /* a change of the runtime rules */
 };
 
 /*
  * Where the broker's own memory survives a crash. One transaction at a time: any number of stages,
- * then commit or rollback. What was committed is durable against kill -9.
+ * then commit or rollback. What was committed is durable against kill -9. A crash before that
+ * leaves labels as they were or as they were staged, and rules likewise, but not necessarily both;
+ * so does a commit that fails after both were staged whole.
  */
 struct state_port {
 	void *self;
 	/* Writes LENGTH bytes aside, so that what can fail fails now. */
 	int (*stage)(void *self, enum state_part part, const void *data, size_t length,
 		     struct sb_error *error);
-	/* How many bytes of rules and of changes are committed. */
-	void (*sizes)(void *self, size_t *rules, size_t *journal);
+	/* How many bytes of PART (STATE_LABELS, STATE_RULES) and of changes to it are committed. */
+	void (*sizes)(void *self, enum state_part part, size_t *whole, size_t *changes);
 	/* Makes what was staged the state. On failure the transaction is rolled back. */
 	int (*commit)(void *self, struct sb_error *error);
 	void (*rollback)(void *self);

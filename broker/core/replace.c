@@ -58,12 +58,10 @@ int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ru
 }
 
 int replace_stage(struct core *c, const struct ruleset *next, const char *text, size_t length,
-		  bool labels_changed, struct sb_error *error)
+		  const struct parsed_rules *parsed, struct sb_error *error)
 {
-	int r = 0;
+	int r = core_stage_changed(c, parsed->new_labels, parsed->n_new_labels, error);
 
-	if (labels_changed)
-		r = core_stage_labels(c, error);
 	if (r == 0)
 		r = text ? c->state.stage(c->state.self, STATE_RULES, text, length, error)
 			 : replay_compact(c, next, error);

@@ -14,10 +14,11 @@ int replace_runtime_build(struct core *c, struct parsed_rules *parsed, struct ru
 
 /*
  * Writes aside the state that goes with NEXT (TEXT: the runtime rules as rule text; NULL: to be
- * written from NEXT), for replace_rules, which is to follow. On failure nothing is written.
+ * written from NEXT) and with the labels that PARSED made, for replace_rules, which is to follow.
+ * On failure nothing is written.
  */
 int replace_stage(struct core *c, const struct ruleset *next, const char *text, size_t length,
-		  bool labels_changed, struct sb_error *error);
+		  const struct parsed_rules *parsed, struct sb_error *error);
 
 /* Makes *NEXT the rules, in state, kernel and model. On success *NEXT is NULL; on failure all is as
  * before. */

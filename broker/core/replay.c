@@ -6,9 +6,6 @@
 #include "broker/base/log.h"
 #include "broker/core/replace.h"
 
-/* Changes of so many bytes are kept in any case: less is no matter. */
-#define JOURNAL_MIN ((size_t)1 << 20)
-
 static int replay_text(struct core *c, const struct core_saved *saved, struct sb_error *error)
 {
 	struct parsed_rules parsed = { 0 };
@@ -165,30 +162,4 @@ int replay_compact(struct core *c, const struct ruleset *rules, struct sb_error 
 		return sb_fail(error, -text.error, "%s", strerror(-text.error));
 	return c->state.stage(c->state.self, STATE_RULES, text.data ? text.data : "", text.length,
 			      error);
-}
-
-void replay_sweep(struct core *c)
-{
-	struct sb_error error = { 0 };
-	size_t rules, journal;
-
-	c->state.sizes(c->state.self, &rules, &journal);
-	/* Twice the rules: then compacting costs each change no more than writing it did. */
-	if (journal <= JOURNAL_MIN || journal / 2 <= rules) {
-		c->journal_tried = 0;
-		return;
-	}
-	/* After a failure not with every sweep. */
-	if (c->journal_tried && journal < c->journal_tried + JOURNAL_MIN)
-		return;
-	c->journal_tried = journal;
-	if (replay_compact(c, c->rules, &error) < 0) {
-		c->state.rollback(c->state.self);
-		log_warning("the saved changes stay as they are for now: %s", error.message);
-	} else if (c->state.commit(c->state.self, &error) < 0) {
-		log_warning("the saved changes stay as they are for now: %s", error.message);
-	} else {
-		c->journal_tried = 0;
-		log_debug("%zu bytes of saved changes became part of the saved rules", journal);
-	}
 }

@@ -10,6 +10,3 @@ int replay_rules(struct core *c, const struct core_saved *saved, struct sb_error
 
 /* Stages the runtime rules among RULES as one text, which makes the changes superfluous. */
 int replay_compact(struct core *c, const struct ruleset *rules, struct sb_error *error);
-
-/* Replaces the saved rules and the changes since by one text, when the changes have become many. */
-void replay_sweep(struct core *c);

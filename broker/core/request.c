@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/core/core-internal.h"
+#include "broker/core/saved.h"
 
 enum permission {
 	MAY_READ,     /* ReadGroup=, or everybody */
@@ -143,9 +144,13 @@ void core_request(struct core *c, struct request *rq, struct reply *reply)
 {
 	struct sb_error error = { 0 };
 	bool short_form = rq->message->short_form;
+	int r;
 
 	sb_writer_accept(&reply->writer, short_form);
-	if (dispatch(c, rq, reply, &error) < 0) {
+	r = dispatch(c, rq, reply, &error);
+	if (!c->unloaded)
+		saved_bound(c);
+	if (r < 0) {
 		/* A handler may have left a table that goes with its refusal. */
 		sb_writer_refuse(&reply->writer, short_form, &error);
 		return;

@@ -120,7 +120,7 @@ static int stage_edits(struct core *c, const struct rule_edit *edits, size_t n,
 }
 
 int rules_edit(struct core *c, const struct sb_prefix *prefix, struct rule_edit *edits, size_t n,
-	       bool labels_changed, struct sb_error *error)
+	       struct label *created, struct sb_error *error)
 {
 	size_t done;
 	int r = numbers_take_edits(c, edits, n, error);
@@ -132,8 +132,8 @@ int rules_edit(struct core *c, const struct sb_prefix *prefix, struct rule_edit 
 		if (r < 0)
 			goto undo;
 	}
-	if (labels_changed)
-		r = core_stage_labels(c, error);
+	if (created)
+		r = core_stage_changed(c, &created, 1, error);
 	if (r == 0)
 		r = stage_edits(c, edits, n, error);
 	if (r == 0)

@@ -110,8 +110,10 @@ static int without_labels(struct core *c, int code, const char *what, struct sb_
 		       "goes on as it is; %s, start with the right --state, or remove the pin "
 		       "directory to start afresh",
 		       what, n,
-		       code == EOPNOTSUPP ? "run the newer sockbroker (a downgrade is not possible)"
-					  : "restore the file labels in the state directory");
+		       code == EOPNOTSUPP
+			       ? "run the newer sockbroker (a downgrade is not possible)"
+			       : "restore the files labels and labels.journal in the state "
+				 "directory");
 }
 
 static int restore_labels(struct core *c, struct reserved *rs, const struct core_saved *saved,
@@ -125,6 +127,11 @@ static int restore_labels(struct core *c, struct reserved *rs, const struct core
 	if (!saved->labels)
 		return without_labels(c, ENOENT, "are missing", error);
 	r = snapshot_decode(c->registry, saved->labels, saved->labels_length, &damage);
+	if (r == 0 && saved->labels_damage)
+		r = sb_fail(&damage, EPROTO, "%s", saved->labels_damage);
+	if (r == 0 && saved->labels_journal)
+		r = snapshot_replay(c->registry, saved->labels_journal,
+				    saved->labels_journal_length, &damage);
 	if (r == -ENOMEM)
 		return sb_fail(error, ENOMEM, "the saved labels and sockets: %s", damage.message);
 	if (r < 0) {
@@ -200,7 +207,7 @@ static void reserved_clear(struct core *c, struct reserved *rs)
 /* Groups of labels that nobody knows, and slots that belong to no known socket. */
 static void clear_strangers(struct core *c, struct reserved *rs)
 {
-	size_t groups = 0, slots = rs->slots.used;
+	size_t groups = 0, slots = rs->slots.used, alive = 0;
 
 	for (uint32_t id = 0; id < SB_GROUPS_MAX; id++) {
 		uint32_t count, empty;
@@ -212,13 +219,22 @@ static void clear_strangers(struct core *c, struct reserved *rs)
 		c->dataplane.group_store(c->dataplane.self, id, 0, 0, WHEN_EMPTY_DROP);
 		groups++;
 	}
-	for (uint32_t slot = 0; slots > 0 && slot < SB_SLOTS_MAX; slot++)
-		if (range_has(&rs->slots, slot) &&
-		    c->dataplane.slot_clear(c->dataplane.self, slot) == 0)
+	for (uint32_t slot = 0; slots > 0 && slot < SB_SLOTS_MAX; slot++) {
+		uint64_t cookie;
+
+		if (!range_has(&rs->slots, slot))
+			continue;
+		alive += c->dataplane.slot_cookie(c->dataplane.self, slot, &cookie) == 0;
+		if (c->dataplane.slot_clear(c->dataplane.self, slot) == 0)
 			range_give(&c->registry->slots, slot, 1);
+	}
 	if (groups + slots > 0)
 		log_notice("%zu groups and %zu slots of an earlier run belonged to nobody, cleared",
 			   groups, slots);
+	if (alive > 0) /* a request that was cut short, or a state that was cut by somebody */
+		log_warning("%zu of these slots had living sockets, which the saved state does not "
+			    "know; whoever misses one can register it again",
+			    alive);
 }
 
 /* Labels without a file, in one step; those with one were written by the configuration. */

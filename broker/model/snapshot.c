@@ -34,23 +34,37 @@ static void encode_member(const struct label *l, const struct member *m, struct 
 	sb_record_end(text);
 }
 
+static void encode_label(const struct label *l, struct sb_text *text)
+{
+	sb_record_begin(text, "label");
+	sb_record_add(text, "name", "%s", l->name);
+	sb_record_add(text, "id", "%" PRIu32, l->id);
+	sb_record_end(text);
+	for (size_t i = 0; i < l->n_members; i++)
+		encode_member(l, &l->members[i], text);
+}
+
 void snapshot_encode(const struct registry *r, struct sb_text *text)
 {
-	sb_record_begin(text, "sockbroker_state");
-	sb_record_add(text, "version", "%d", SNAPSHOT_VERSION);
-	sb_record_end(text);
-	for (struct label *l = registry_next(r, NULL); l; l = registry_next(r, l)) {
-		sb_record_begin(text, "label");
-		sb_record_add(text, "name", "%s", l->name);
-		sb_record_add(text, "id", "%" PRIu32, l->id);
-		sb_record_end(text);
-		for (size_t i = 0; i < l->n_members; i++)
-			encode_member(l, &l->members[i], text);
-	}
+	for (struct label *l = registry_next(r, NULL); l; l = registry_next(r, l))
+		encode_label(l, text);
 	/* A file that was cut short lacks it. */
 	sb_record_begin(text, "end");
 	sb_record_end(text);
 }
+
+void snapshot_encode_change(struct label *const *labels, size_t n, struct sb_text *text)
+{
+	for (size_t i = 0; i < n; i++)
+		encode_label(labels[i], text);
+	sb_text_append(text, ".\n", 2);
+}
+
+struct decoder {
+	struct registry *registry;
+	struct label *label; /* whose sockets follow */
+	bool changing;       /* a label may be there already */
+};
 
 static int number(const struct sb_record *rec, const char *key, uint64_t max, uint64_t *ret,
 		  struct sb_error *error)
@@ -79,26 +93,47 @@ static int decode_version(const struct sb_record *rec, struct sb_error *error)
 	r = number(rec, "version", UINT32_MAX, &version, error);
 	if (r < 0)
 		return r;
-	if (version != SNAPSHOT_VERSION)
+	if (version == 0)
+		return sb_fail(error, EPROTO, "no format has version 0");
+	if (version > SNAPSHOT_VERSION)
 		return sb_fail(error, EOPNOTSUPP,
 			       "its format is version %" PRIu64 ", this broker knows %d", version,
 			       SNAPSHOT_VERSION);
 	return 0;
 }
 
-static int decode_label(struct registry *r, const struct sb_record *rec, struct sb_error *error)
+/* Makes room for a label NAME with the number ID. What loses its place came to nothing before, or
+ * two labels would claim its sockets. */
+static int displace(struct registry *r, struct label *old, const char *name, uint64_t id,
+		    struct sb_error *error)
+{
+	if (!old)
+		return 0;
+	if (old->n_members > 0 && (old->id != id || strcmp(old->name, name) != 0))
+		return sb_fail(error, EPROTO,
+			       "label %s takes the name or id of label %s, which has sockets", name,
+			       old->name);
+	registry_remove(r, old);
+	return 0;
+}
+
+static int decode_label(struct decoder *d, const struct sb_record *rec, struct sb_error *error)
 {
 	const char *name = sb_record_get(rec, "name");
-	struct label *l;
+	struct registry *r = d->registry;
 	uint64_t id;
 	int k;
 
-	if (!name || sb_label_check(name, error) < 0 || registry_find(r, name))
+	if (!name || sb_label_check(name, error) < 0 || (!d->changing && registry_find(r, name)))
 		return sb_fail(error, EPROTO, "a label has no valid name of its own");
 	k = number(rec, "id", SB_LABELS_MAX - 1, &id, error);
+	if (k == 0 && d->changing)
+		k = displace(r, registry_find(r, name), name, id, error);
+	if (k == 0 && d->changing)
+		k = displace(r, registry_get(r, (uint32_t)id), name, id, error);
 	if (k < 0)
 		return k;
-	k = registry_add(r, name, (int64_t)id, &l);
+	k = registry_add(r, name, (int64_t)id, &d->label);
 	if (k == -EBUSY)
 		return sb_fail(error, EPROTO, "label %s has the id of another one", name);
 	return k < 0 ? sb_fail(error, -k, "label %s: %s", name, strerror(-k)) : 0;
@@ -196,15 +231,15 @@ static int decode_unit(struct member *m, const struct sb_record *rec, struct sb_
 	return m->unit ? 0 : sb_fail(error, ENOMEM, "out of memory");
 }
 
-static int decode_member(struct registry *r, const struct sb_record *rec, struct sb_error *error)
+static int decode_member(struct decoder *d, const struct sb_record *rec, struct sb_error *error)
 {
 	const char *name = sb_record_get(rec, "label");
-	struct label *l = name ? registry_find(r, name) : NULL;
+	struct label *l = d->label;
 	struct member m = { .copy = -1 }, *bigger;
 	int k;
 
-	if (!l)
-		return sb_fail(error, EPROTO, "a socket lacks its label");
+	if (!l || !name || strcmp(name, l->name) != 0)
+		return sb_fail(error, EPROTO, "a socket does not follow its label");
 	k = decode_protocol(&m, rec, error);
 	if (k == 0)
 		k = decode_address(&m, rec, error);
@@ -221,7 +256,7 @@ static int decode_member(struct registry *r, const struct sb_record *rec, struct
 	k = decode_unit(&m, rec, error);
 	if (k < 0)
 		return k;
-	if (range_take_at(&r->slots, m.slot, 1) < 0) {
+	if (range_take_at(&d->registry->slots, m.slot, 1) < 0) {
 		free(m.unit);
 		return sb_fail(error, EPROTO, "slot %" PRIu32 " holds two sockets", m.slot);
 	}
@@ -229,33 +264,73 @@ static int decode_member(struct registry *r, const struct sb_record *rec, struct
 	return 0;
 }
 
+static int decode_record(struct decoder *d, const struct sb_record *rec, struct sb_error *error)
+{
+	if (!strcmp(rec->type, "label"))
+		return decode_label(d, rec, error);
+	if (!strcmp(rec->type, "socket"))
+		return decode_member(d, rec, error);
+	return sb_fail(error, EPROTO, "unknown record %s", rec->type);
+}
+
 int snapshot_decode(struct registry *r, char *data, size_t length, struct sb_error *error)
 {
-	char *cursor = data;
+	struct decoder d = { .registry = r };
+	char *cursor = data, *end = data + length;
 	struct sb_record rec;
 	int k;
 
-	k = sb_record_next(&cursor, data + length, &rec, error);
+	k = sb_record_next(&cursor, end, &rec, error);
 	if (k == 0)
 		return sb_fail(error, EPROTO, "the file is empty");
 	if (k > 0)
 		k = decode_version(&rec, error);
 	while (k >= 0) {
-		k = sb_record_next(&cursor, data + length, &rec, error);
+		k = sb_record_next(&cursor, end, &rec, error);
 		if (k == 0)
 			return sb_fail(error, EPROTO, "the file is cut short");
-		if (k < 0)
-			break;
-		if (!strcmp(rec.type, "end"))
-			return cursor == data + length
+		if (k > 0 && !strcmp(rec.type, "end"))
+			return cursor == end
 				       ? 0
 				       : sb_fail(error, EPROTO, "the file goes on behind its end");
-		if (!strcmp(rec.type, "label"))
-			k = decode_label(r, &rec, error);
-		else if (!strcmp(rec.type, "socket"))
-			k = decode_member(r, &rec, error);
-		else
-			k = sb_fail(error, EPROTO, "unknown record %s", rec.type);
+		if (k > 0)
+			k = decode_record(&d, &rec, error);
 	}
 	return k;
+}
+
+/* Where the line "." begins that closes the change at P; NULL when none does. */
+static char *end_of_change(char *p, char *end)
+{
+	while (p < end) {
+		char *newline = memchr(p, '\n', (size_t)(end - p));
+
+		if (!newline)
+			break;
+		if (newline - p == 1 && *p == '.')
+			return p;
+		p = newline + 1;
+	}
+	return NULL;
+}
+
+int snapshot_replay(struct registry *r, char *data, size_t length, struct sb_error *error)
+{
+	char *cursor = data, *end = data + length, *close;
+
+	while ((close = end_of_change(cursor, end))) {
+		struct decoder d = { .registry = r, .changing = true };
+		struct sb_record rec;
+		int k;
+
+		while ((k = sb_record_next(&cursor, close, &rec, error)) > 0) {
+			k = decode_record(&d, &rec, error);
+			if (k < 0)
+				return k;
+		}
+		if (k < 0)
+			return k;
+		cursor = close + 2;
+	}
+	return 0;
 }

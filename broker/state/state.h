@@ -2,32 +2,36 @@
 /*
  * The state directory: what the broker remembers beside what is pinned.
  *
- *     lock     held while a broker runs
- *     labels   labels and sockets (broker/model/snapshot.h), replaced by rename
- *     rules    the runtime rules as text, replaced by rename; its first line numbers its epoch
- *     journal  changes since, appended by one write each; its first line names the epoch that it
- *              belongs to, so that one left over from an earlier `rules` is never replayed
+ *     lock            held while a broker runs
+ *     labels          labels and sockets (broker/model/snapshot.h)
+ *     labels.journal  changes of them since
+ *     rules           the runtime rules as text
+ *     journal         changes of them since
+ *     *.new           what is being written; of no meaning to the next broker
  *
- * What was committed survives kill -9 of the broker (the page cache does). Nothing is fsync()ed:
- * sockets and the dataplane do not outlive the kernel either.
+ * store.h says how a file and its journal belong together. What was committed survives kill -9 of
+ * the broker (the page cache does). Nothing is fsync()ed: sockets and the dataplane do not outlive
+ * the kernel either.
  */
 #pragma once
 
 #include "broker/core/port.h"
+#include "broker/state/store.h"
 
 struct state;
 
-/* What was saved; all owned, NULL when absent. Untrusted bytes. */
+/* What was saved. Untrusted bytes. */
 struct state_saved {
-	char *labels, *rules, *journal;
-	size_t labels_length, rules_length, journal_length;
+	struct store_text labels, rules;
+	struct sb_error labels_damage; /* why labels may be of no use; code 0: nothing is known */
 };
 
 void state_saved_clear(struct state_saved *s);
 
 /*
- * Opens DIR (made with mode 0755 if missing; its files are 0600), takes its lock and reads what is
- * there. -EBUSY when another broker has the lock; all errors with a sentence that names the file.
+ * Opens DIR, takes its lock and reads what is there; nothing but the lock file is written. Refused,
+ * with a sentence that names the file: what cannot be read, and rules that are not as they were
+ * written. -EBUSY when another broker has the lock. SAVED is the caller's to clear also then.
  */
 int state_open(const char *dir, struct state **ret, struct state_saved *saved,
 	       struct sb_error *error);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "broker/model/snapshot.h"
+
 struct fake_state *fake_state_new(struct fake_calls *calls)
 {
 	struct fake_state *s = calloc(1, sizeof(*s));
@@ -22,6 +24,7 @@ void fake_blob_clear(struct fake_blob *b)
 static void unstage(struct fake_state *s)
 {
 	fake_blob_clear(&s->staged_labels);
+	fake_blob_clear(&s->staged_labels_journal);
 	fake_blob_clear(&s->staged_rules);
 	fake_blob_clear(&s->staged_journal);
 }
@@ -32,6 +35,7 @@ void fake_state_free(struct fake_state *s)
 		return;
 	unstage(s);
 	fake_blob_clear(&s->labels);
+	fake_blob_clear(&s->labels_journal);
 	fake_blob_clear(&s->rules);
 	fake_blob_clear(&s->journal);
 	free(s);
@@ -69,12 +73,21 @@ bool fake_blob_same(const struct fake_blob *a, const struct fake_blob *b)
 
 bool fake_state_busy(const struct fake_state *s)
 {
-	return s->staged_labels.data || s->staged_rules.data || s->staged_journal.data;
+	return s->staged_labels.data || s->staged_labels_journal.data || s->staged_rules.data ||
+	       s->staged_journal.data;
+}
+
+static void count_change(struct fake_state *s, const char *change, size_t length)
+{
+	if (length < 3 || memcmp(change + length - 3, "\n.\n", 3) != 0)
+		abort();
+	s->n_appended++;
 }
 
 static int stage(void *self, enum state_part part, const void *data, size_t length,
 		 struct sb_error *error)
 {
+	static const char head[] = SNAPSHOT_HEAD "\n";
 	struct fake_state *s = self;
 	int r = fake_call(s->calls, FAKE_CALL_stage);
 
@@ -83,12 +96,18 @@ static int stage(void *self, enum state_part part, const void *data, size_t leng
 	if (r == 0) {
 		switch (part) {
 		case STATE_LABELS:
-			r = join(&s->staged_labels, data, length, NULL, 0);
+			r = join(&s->staged_labels, head, strlen(head), data, length);
+			break;
+		case STATE_LABELS_APPEND:
+			count_change(s, data, length);
+			r = join(&s->staged_labels_journal, s->labels_journal.data,
+				 s->labels_journal.length, data, length);
 			break;
 		case STATE_RULES:
 			r = join(&s->staged_rules, data, length, NULL, 0);
 			break;
 		case STATE_RULES_APPEND:
+			count_change(s, data, length);
 			r = join(&s->staged_journal, s->journal.data, s->journal.length, data,
 				 length);
 			break;
@@ -115,9 +134,12 @@ static int commit(void *self, struct sb_error *error)
 		unstage(s);
 		return sb_fail(error, -r, "fake state: %s", strerror(-r));
 	}
+	if (s->staged_labels.data)
+		fake_blob_clear(&s->labels_journal);
 	if (s->staged_rules.data)
 		fake_blob_clear(&s->journal);
 	move(&s->labels, &s->staged_labels);
+	move(&s->labels_journal, &s->staged_labels_journal);
 	move(&s->rules, &s->staged_rules);
 	move(&s->journal, &s->staged_journal);
 	return 0;
@@ -128,12 +150,12 @@ static void rollback(void *self)
 	unstage(self);
 }
 
-static void sizes(void *self, size_t *rules, size_t *journal)
+static void sizes(void *self, enum state_part part, size_t *whole, size_t *changes)
 {
 	const struct fake_state *s = self;
 
-	*rules = s->rules.length;
-	*journal = s->journal.length;
+	*whole = part == STATE_LABELS ? s->labels.length : s->rules.length;
+	*changes = part == STATE_LABELS ? s->labels_journal.length : s->journal.length;
 }
 
 struct state_port fake_state_port(struct fake_state *s)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A state directory in memory. */
+/* A state directory in memory. Its `labels` come with a first record, as those of a real one do. */
 #pragma once
 
 #include "broker/core/core.h"
@@ -12,8 +12,10 @@ struct fake_blob {
 
 struct fake_state {
 	struct fake_calls *calls;
-	struct fake_blob labels, rules, journal;                      /* committed */
-	struct fake_blob staged_labels, staged_rules, staged_journal; /* the latter: all of it */
+	struct fake_blob labels, labels_journal, rules, journal; /* committed */
+	struct fake_blob staged_labels, staged_labels_journal;   /* the latter: all of it */
+	struct fake_blob staged_rules, staged_journal;
+	size_t n_appended; /* changes, also those that were not committed */
 };
 
 struct fake_state *fake_state_new(struct fake_calls *calls);

@@ -164,7 +164,7 @@ class Restart(BrokerTest):
         with open(labels + '.kept', encoding='utf-8') as file:
             text = file.read()
         for bad, word in ((text[:-20], 'are damaged'),
-                          (text.replace('version=1', 'version=9', 1), 'newer sockbroker')):
+                          (text.replace('version=2', 'version=9', 1), 'newer sockbroker')):
             with open(labels, 'w', encoding='utf-8') as file:
                 file.write(bad)
             self.assertStartRefused(word)

@@ -71,7 +71,8 @@ struct picture {
 	char *verdicts; /* of many packets */
 	char *model;    /* rules and status; NULL without a core */
 	struct fake_kernel *kernel;
-	struct fake_blob labels, saved_rules, journal; /* committed */
+	char *saved_sockets;                   /* labels, after their changes */
+	struct fake_blob saved_rules, journal; /* committed */
 	size_t used[6]; /* ids, slots, places in lists, rules' numbers, fds, watches */
 };
 

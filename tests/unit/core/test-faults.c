@@ -17,6 +17,44 @@ static void check_kept(struct world *w, const struct scenario *s, const struct p
 	picture_clear(&after);
 }
 
+/* What has to survive: rules, labels with their numbers, and what was handed in. Of a socket that
+ * is kept for a service nobody here has a copy when the broker ends. */
+static char *lasting_text(struct world *w)
+{
+	const struct registry *r = w->core->registry;
+	char *rules = rules_text(w);
+	struct sb_text text = { 0 };
+
+	sb_text_printf(&text, "%s", rules);
+	free(rules);
+	for (const struct label *l = registry_next(r, NULL); l; l = registry_next(r, l)) {
+		sb_text_printf(&text, "%s %u\n", l->name, l->id);
+		for (size_t i = 0; i < l->n_members; i++) {
+			const struct member *m = &l->members[i];
+
+			if (l->when_empty != WHEN_EMPTY_HOLD)
+				sb_text_printf(&text, "  %llu %u %d %u %u %s %llu\n",
+					       (unsigned long long)m->cookie, m->slot, m->pid,
+					       m->uid, m->gid, m->unit ? m->unit : "-",
+					       (unsigned long long)m->since);
+		}
+	}
+	assert_int_equal(text.error, 0);
+	return text.data;
+}
+
+/* The next broker finds all as this one had it. */
+static void check_saved(struct world *w, const struct scenario *s, size_t n, const char *call)
+{
+	_cleanup_free_ char *before = lasting_text(w), *after = NULL;
+
+	assert_int_equal(world_start(w), 0);
+	after = lasting_text(w);
+	if (strcmp(before, after) != 0)
+		fail_msg("%s: call %zu (%s) failed, and the next broker has\n%s\nnot\n%s", s->name,
+			 n, call, after, before);
+}
+
 static void check_done(struct world *w, const struct scenario *s, const struct picture *wanted,
 		       size_t n, const char *call)
 {
@@ -33,6 +71,7 @@ static void check_done(struct world *w, const struct scenario *s, const struct p
 		fail_msg("%s: call %zu (%s) failed, and %s came out wrong:\n%s\nnot\n%s", s->name,
 			 n, call, differs, after.verdicts, wanted->verdicts);
 	picture_clear(&after);
+	check_saved(w, s, n, call);
 }
 
 /* Lets the N-th call fail. False: there are not so many. */

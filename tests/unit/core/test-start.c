@@ -103,6 +103,7 @@ static void test_empty_kernel(void **state)
 static void forget_state(struct world *w)
 {
 	fake_blob_clear(&w->state->labels);
+	fake_blob_clear(&w->state->labels_journal);
 	fake_blob_clear(&w->state->rules);
 	fake_blob_clear(&w->state->journal);
 }
@@ -224,6 +225,15 @@ static void test_hostile_groups(void **state)
 static void set_labels(struct world *w, const char *labels)
 {
 	fake_blob_set(&w->state->labels, labels, strlen(labels));
+	fake_blob_clear(&w->state->labels_journal);
+}
+
+/* The labels in one piece, without changes behind them; owned by the caller. */
+static char *whole_labels(struct world *w)
+{
+	assert_int_equal(world_start(w), 0);
+	assert_null(w->state->labels_journal.data);
+	return strdup(w->state->labels.data);
 }
 
 /* Refused as long as sockets are alive, after that a fresh start with the rules that are saved. */
@@ -242,12 +252,10 @@ static void check_unusable(struct world *w, const char *labels, int code, const 
 
 static void test_newer_labels(void **state)
 {
-	_cleanup_free_ char *newer = NULL;
 	struct world *w = *state;
-	char *version;
+	_cleanup_free_ char *newer = whole_labels(w);
+	char *version = strstr(newer, "version=2");
 
-	newer = strdup(w->state->labels.data);
-	version = strstr(newer, "version=1");
 	assert_non_null(version);
 	version[8] = '9';
 	check_unusable(w, newer, EOPNOTSUPP,
@@ -263,7 +271,7 @@ static void test_foreign_labels(void **state)
 	set_labels(w, "\n\n\n");
 	check_refused(w, EPROTO, "are damaged");
 	check_unusable(w, "#!/bin/sh\nrm -rf /\n", EPROTO,
-		       "restore the file labels in the state directory");
+		       "restore the files labels and labels.journal");
 }
 
 /* The file of labels, cut at every byte: all of it is believed, or nothing. Restored, all is well.
@@ -271,7 +279,7 @@ static void test_foreign_labels(void **state)
 static void test_cut_labels(void **state)
 {
 	struct world *w = *state;
-	_cleanup_free_ char *whole = strdup(w->state->labels.data);
+	_cleanup_free_ char *whole = whole_labels(w);
 	size_t length = strlen(whole);
 
 	for (size_t n = 0; n < length - 1; n++) {
@@ -287,7 +295,7 @@ static void test_cut_labels(void **state)
 static void test_damaged_labels(void **state)
 {
 	struct world *w = *state;
-	_cleanup_free_ char *whole = strdup(w->state->labels.data);
+	_cleanup_free_ char *whole = whole_labels(w);
 	size_t length = strlen(whole);
 	struct fake_kernel *kernel = fake_kernel_copy(w->kernel);
 	_cleanup_free_ uint32_t *lists = malloc(SB_SLOT_LIST_MAX * sizeof(*lists));
@@ -318,6 +326,132 @@ static void test_damaged_labels(void **state)
 	fake_kernel_free(kernel);
 }
 
+/* -- changes of labels ------------------------------------------------------------------------ */
+
+/* What was registered since the start is in the changes alone. */
+static void test_changed_labels(void **state)
+{
+	struct world *w = *state;
+
+	size_t appended;
+	uint32_t id;
+
+	assert_null(strstr(w->state->labels.data, "label="));
+	assert_non_null(strstr(w->state->labels_journal.data, "label=web"));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(world_start(w), 0);
+		check_traffic(w);
+		assert_non_null(strstr(w->state->labels.data, "label=web"));
+		assert_null(w->state->labels_journal.data);
+	}
+	/* A start writes all of it anew, where nothing that is read yet is touched. */
+	appended = w->state->n_appended;
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(w->state->n_appended, appended);
+	/* A label that comes to nothing, and another that takes its number. */
+	assert_int_equal(ask(w, "REQUEST=unregister\nLABEL=dns\n"), 0);
+	assert_int_equal(ask_unbind(w, "dns udp 192.0.2.0/24 53"), 0);
+	assert_null(registry_find(w->core->registry, "dns"));
+	assert_int_equal(ask_register(w, "mail", fake_tcp(w->host, "127.0.0.1", 4)), 0);
+	assert_int_equal(ask_register(w, "dns", DNS), 0);
+	assert_int_equal(ask_bind(w, "dns udp 192.0.2.0/24 53"), 0);
+	/* Labels without sockets keep their numbers too, under which packets are counted. */
+	assert_int_equal(ask_bind(w, "early tcp 10.0.0.0/8 1"), 0);
+	assert_int_equal(ask_bind(w, "late tcp 10.0.0.0/8 2"), 0);
+	assert_int_equal(ask_apply(w,
+				   "tcp 192.0.2.0/24 80 web\nudp 192.0.2.0/24 53 dns\n"
+				   "tcp 10.0.0.0/8 2 late\n",
+				   false),
+			 0);
+	assert_null(registry_find(w->core->registry, "early"));
+	id = registry_find(w->core->registry, "late")->id;
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
+	assert_int_equal(registry_find(w->core->registry, "mail")->n_members, 1);
+	assert_int_equal(registry_find(w->core->registry, "late")->id, id);
+}
+
+/* Changes, cut at every byte as a broker that is killed leaves them: each label has its sockets of
+ * before or of after the last change that is whole, and no other label's. */
+static void test_cut_changes_of_labels(void **state)
+{
+	struct world *w = *state;
+	_cleanup_free_ char *whole = strdup(w->state->labels_journal.data);
+	_cleanup_free_ char *base = strdup(w->state->labels.data);
+	size_t length = strlen(whole), web = (size_t)(strstr(whole, "label=web") - whole), dns;
+	struct fake_kernel *kernel = fake_kernel_copy(w->kernel);
+
+	web += (size_t)(strstr(whole + web, "\n.\n") + 3 - (whole + web));
+	dns = length;
+	assert_true(web < dns);
+	for (size_t n = 0; n <= length; n++) {
+		set_labels(w, base);
+		fake_blob_set(&w->state->labels_journal, whole, n);
+		assert_int_equal(world_start(w), 0);
+		assert_int_equal(hit_from(w, "tcp", "192.0.2.1", 80, 1), n >= web ? WEB_2 : DROP);
+		assert_int_equal(hit(w, "udp", "192.0.2.1", 53), n >= dns ? DNS : DROP);
+		memcpy(w->kernel->slots, kernel->slots, SB_SLOTS_MAX * sizeof(*kernel->slots));
+	}
+	fake_kernel_free(kernel);
+}
+
+/* What makes no sense in them makes all of it of no use. */
+static void test_damaged_changes_of_labels(void **state)
+{
+	static const char *const changes[] = {
+		"label\tname=web\tid=77\n.\n",  /* a second number for web */
+		"label\tname=other\tid=1\n.\n", /* web's number, or dns' */
+		"label\tname=other\tid=99999\n.\n",
+		"socket\tlabel=web\n.\n",
+		"- nonsense -\n.\n",
+		"\n.\n",
+	};
+	struct world *w = *state;
+	_cleanup_free_ char *whole = whole_labels(w);
+
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		set_labels(w, whole);
+		fake_blob_set(&w->state->labels_journal, changes[i], strlen(changes[i]));
+		check_refused(w, EPROTO, "are damaged");
+	}
+	/* The state directory knows more of them: that one of the two files is another's. */
+	set_labels(w, whole);
+	w->labels_damage = "state file x/labels.journal is cut";
+	check_refused(w, EPROTO, "are damaged (state file x/labels.journal is cut)");
+	/* That they are newer is said first, for then it may well be. */
+	strstr(w->state->labels.data, "version=2")[8] = '3';
+	check_refused(w, EOPNOTSUPP, "newer sockbroker");
+	set_labels(w, whole);
+	close_all(w);
+	assert_int_equal(world_start(w), 0);
+	w->labels_damage = NULL;
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(filled(w), 0);
+}
+
+/* In a state that somebody made up two labels have one socket: neither gets the other's traffic. */
+static void test_labels_that_share_a_slot(void **state)
+{
+	struct world *w = *state;
+	_cleanup_free_ char *whole = whole_labels(w);
+	char *socket = strstr(whole, "socket\tlabel=dns"), *slot = strstr(socket, "slot=");
+	char change[512];
+
+	/* The slot of dns, in a change of another label. */
+	snprintf(change, sizeof(change), "label\tname=evil\tid=9\nsocket\tlabel=evil%.*s\n.\n",
+		 (int)strcspn(socket, "\n") - 16, socket + 16);
+	assert_non_null(slot);
+	set_labels(w, whole);
+	fake_blob_set(&w->state->labels_journal, change, strlen(change));
+	check_refused(w, EPROTO, "holds two sockets");
+	/* And under a name that it was not registered for: its slot says whose it is. */
+	set_labels(w, "sockbroker_state\tversion=2\nend\n");
+	fake_blob_set(&w->state->labels_journal, change, strlen(change));
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(ask_bind(w, "evil udp 192.0.2.0/24 5353"), 0);
+	assert_int_equal(hit(w, "udp", "192.0.2.1", 5353), DROP);
+}
+
 /* -- rules ------------------------------------------------------------------------------------ */
 
 static void set_rules(struct world *w, const char *rules, const char *journal)
@@ -340,71 +474,6 @@ static void test_journal(void **state)
 	assert_null(w->state->journal.data);
 	assert_int_equal(world_start(w), 0);
 	check_rules(w, "tcp 10.0.0.0/8 2 c\ntcp 10.0.0.0/8 3 c\n");
-}
-
-/* LENGTH bytes of changes, all of them the same one. */
-static void set_journal(struct world *w, size_t length)
-{
-	static const char change[] = "+ tcp 10.0.0.0/8 1 a\n.\n";
-	_cleanup_free_ char *journal = malloc(length);
-
-	assert_non_null(journal);
-	for (size_t i = 0; i < length; i++)
-		journal[i] = change[i % (sizeof(change) - 1)];
-	fake_blob_set(&w->state->journal, journal, length);
-}
-
-/* The sweep makes the saved changes one text when they are more than 1 MiB and twice the rules. */
-static void test_long_journal(void **state)
-{
-	const size_t mib = 1 << 20;
-	struct world *w = *state;
-	_cleanup_free_ char *newlines = malloc(mib);
-
-	assert_non_null(newlines);
-	set_journal(w, mib);
-	core_sweep(w->core);
-	assert_int_equal(w->state->journal.length, mib);
-	set_journal(w, mib + 1);
-	core_sweep(w->core);
-	assert_null(w->state->journal.data);
-	assert_string_equal(w->state->rules.data,
-			    "tcp 192.0.2.0/24 80 web\nudp 192.0.2.0/24 53 dns\n");
-	fake_blob_set(&w->state->rules, memset(newlines, '\n', mib), mib);
-	set_journal(w, 2 * mib + 1);
-	core_sweep(w->core);
-	assert_non_null(w->state->journal.data);
-	set_journal(w, 2 * mib + 2);
-	core_sweep(w->core);
-	assert_null(w->state->journal.data);
-	assert_int_equal(world_start(w), 0);
-	check_traffic(w);
-}
-
-/* A full disk: the changes stay, and it is not tried again with every sweep. */
-static void test_long_journal_and_full_disk(void **state)
-{
-	const size_t mib = 1 << 20;
-	struct world *w = *state;
-
-	for (size_t n = 1; n <= 2; n++) { /* stage, commit */
-		bool fired;
-
-		set_journal(w, mib + 1);
-		w->calls.limit[FAKE_CALL_slot_cookie] = 1;
-		fake_calls_begin(&w->calls, n + 1, ENOSPC);
-		core_sweep(w->core);
-		fired = w->calls.failed;
-		fake_calls_begin(&w->calls, 0, 0);
-		assert_true(fired);
-		assert_false(fake_state_busy(w->state));
-		assert_int_equal(w->state->journal.length, mib + 1);
-		core_sweep(w->core);
-		assert_int_equal(w->state->journal.length, mib + 1);
-		set_journal(w, 2 * mib + 1);
-		core_sweep(w->core);
-		assert_null(w->state->journal.data);
-	}
 }
 
 /* A change without its closing "." did not happen, wherever it was cut. */
@@ -546,9 +615,11 @@ int main(void)
 		TEST(test_foreign_labels),
 		TEST(test_cut_labels),
 		TEST(test_damaged_labels),
+		TEST(test_changed_labels),
+		TEST(test_cut_changes_of_labels),
+		TEST(test_damaged_changes_of_labels),
+		TEST(test_labels_that_share_a_slot),
 		TEST(test_journal),
-		TEST(test_long_journal),
-		TEST(test_long_journal_and_full_disk),
 		TEST(test_cut_journal),
 		TEST(test_damaged_journal),
 		TEST(test_damaged_rules),

@@ -95,39 +95,54 @@ static size_t pass_all(struct world *w, struct core_passed_fd *passed)
 	return n;
 }
 
-int world_start(struct world *w)
+int world_start_on(struct world *w, const struct state_port *state, const struct core_saved *saved)
 {
 	struct dataplane_port dataplane = fake_dataplane_port(w->kernel);
-	struct state_port state = fake_state_port(w->state);
 	struct host_port host = fake_host_port(w->host);
 	struct watch_port watch = fake_watch_port(w->watch);
 	struct units_port units = fake_units_port(w->units);
 	struct fdstore_port fdstore = fake_fdstore_port(w->fdstore);
 	struct core_passed_fd passed[FAKE_STORE_MAX + 8];
-	struct fake_state *s = w->state;
-	_cleanup_free_ char *labels = copy(&s->labels), *rules = copy(&s->rules),
-			    *journal = copy(&s->journal);
-	struct core_saved saved = { labels,          s->labels.length, rules,
-				    s->rules.length, journal,          s->journal.length };
-
+	struct core_saved all = *saved;
 	int r = -ENOMEM;
 
 	world_stop(w);
-	saved.fds = passed;
-	saved.n_fds = pass_all(w, passed);
+	all.fds = passed;
+	all.n_fds = pass_all(w, passed);
 	w->in_core = true;
-	w->core = core_new(&dataplane, &state, &host, &watch, &units, &fdstore, "1.2.3", NULL);
+	w->core = core_new(&dataplane, state, &host, &watch, &units, &fdstore, "1.2.3", NULL);
 	if (w->core)
 		core_on_reload(w->core, reload_again, w);
 	if (w->core)
-		r = core_start(w->core, &w->config, &saved, &w->error);
+		r = core_start(w->core, &w->config, &all, &w->error);
 	w->in_core = false;
-	for (size_t i = 0; i < saved.n_fds; i++) {
+	for (size_t i = 0; i < all.n_fds; i++) {
 		if (passed[i].fd >= 0)
 			fake_close_fd(w->host, passed[i].fd);
 		free((char *)passed[i].name);
 	}
 	return r;
+}
+
+int world_start(struct world *w)
+{
+	struct state_port state = fake_state_port(w->state);
+	struct fake_state *s = w->state;
+	_cleanup_free_ char *labels = copy(&s->labels), *changes = copy(&s->labels_journal),
+			    *rules = copy(&s->rules), *journal = copy(&s->journal);
+	struct core_saved saved = {
+		.labels = labels,
+		.labels_length = s->labels.length,
+		.labels_journal = changes,
+		.labels_journal_length = s->labels_journal.length,
+		.labels_damage = w->labels_damage,
+		.rules = rules,
+		.rules_length = s->rules.length,
+		.journal = journal,
+		.journal_length = s->journal.length,
+	};
+
+	return world_start_on(w, &state, &saved);
 }
 
 int world_reload(struct world *w)

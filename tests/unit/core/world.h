@@ -30,6 +30,7 @@ struct world {
 	size_t n_units_fds;
 	struct core *core;
 	struct core_config config; /* of the last start or reload */
+	const char *labels_damage; /* what the state directory says of the saved labels */
 	bool in_core;              /* a call of the core is under way */
 
 	struct actor actor; /* who asks; root to begin with */
@@ -49,6 +50,8 @@ void world_free(struct world *w);
 
 /* A new core on what the fakes hold: 0 or the negative errno (sentence in w->error). */
 int world_start(struct world *w);
+/* The same on another state. */
+int world_start_on(struct world *w, const struct state_port *state, const struct core_saved *saved);
 /* The broker ends. */
 void world_stop(struct world *w);
 /* Reloads w->config. */

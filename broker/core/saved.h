@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What becomes of the saved state while the broker runs. */
+#pragma once
+
+#include "broker/core/core-internal.h"
+
+/* Replaces saved labels or rules and the changes since by one text, when the changes have become
+ * many. */
+void saved_sweep(struct core *c);
+
+/* The same for very many changes, as can come between two sweeps; after each request. */
+void saved_bound(struct core *c);

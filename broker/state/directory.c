@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker/state/directory.h"
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "broker/base/log.h"
+
+#define LOCK "lock"
+
+static int fail(struct sb_error *error, const char *path, int code)
+{
+	return sb_fail(error, code, "state directory %s: %s", path, strerror(code));
+}
+
+static int open_directory(struct directory *d, struct sb_error *error)
+{
+	bool made = mkdir(d->path, 0755) == 0;
+
+	if (!made && errno != EEXIST)
+		return sb_fail(error, errno, "state directory %s cannot be made: %s", d->path,
+			       strerror(errno));
+	/* Whatever the umask: by default the socket that everybody connects to lives here too. */
+	if (made && chmod(d->path, 0755) < 0)
+		return fail(error, d->path, errno);
+	d->fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return d->fd < 0 ? fail(error, d->path, errno) : 0;
+}
+
+static int take_lock(struct directory *d, struct sb_error *error)
+{
+	d->lock = openat(d->fd, LOCK, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (d->lock < 0)
+		return sb_fail(error, errno, "state file %s/%s: %s", d->path, LOCK,
+			       strerror(errno));
+	if (flock(d->lock, LOCK_EX | LOCK_NB) < 0)
+		return sb_fail(error, errno == EWOULDBLOCK ? EBUSY : errno,
+			       errno == EWOULDBLOCK ? "another broker runs on state directory %s"
+						    : "state directory %s cannot be locked",
+			       d->path);
+	return 0;
+}
+
+int directory_open(struct directory *d, const char *path, struct sb_error *error)
+{
+	int r;
+
+	*d = DIRECTORY_NULL;
+	if (strlen(path) >= sizeof(d->path))
+		return fail(error, path, ENAMETOOLONG);
+	strcpy(d->path, path);
+	r = open_directory(d, error);
+	if (r == 0)
+		r = take_lock(d, error);
+	if (r < 0)
+		directory_close(d);
+	return r;
+}
+
+void directory_close(struct directory *d)
+{
+	d->lock = sb_close(d->lock);
+	d->fd = sb_close(d->fd);
+}
+
+/* SIZE bytes, or fewer when the file has become shorter. */
+static int read_all(int fd, char *data, size_t size, size_t *ret)
+{
+	for (*ret = 0; *ret < size;) {
+		ssize_t n = read(fd, data + *ret, size - *ret);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		*ret += (size_t)n;
+	}
+	return 0;
+}
+
+int directory_read(const struct directory *d, const char *name, char **ret, size_t *ret_length,
+		   struct sb_error *error)
+{
+	_cleanup_close_ int fd =
+		openat(d->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	_cleanup_free_ char *data = NULL;
+	struct stat st;
+	int r;
+
+	*ret = NULL;
+	*ret_length = 0;
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return sb_fail(error, errno, "state file %s/%s: %s", d->path, name,
+			       strerror(errno));
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
+		log_error("state file %s/%s is not a file of this broker's, left alone", d->path,
+			  name);
+		return 0;
+	}
+	/* To go on without it would be to forget what it says. */
+	if (st.st_size > DIRECTORY_FILE_MAX)
+		return sb_fail(
+			error, EFBIG,
+			"state file %s/%s has %jd bytes, more than the %jd that can be read: "
+			"restore it, or remove it",
+			d->path, name, (intmax_t)st.st_size, (intmax_t)DIRECTORY_FILE_MAX);
+	data = malloc((size_t)st.st_size + 1);
+	if (!data)
+		return sb_fail(error, ENOMEM, "out of memory");
+	r = read_all(fd, data, (size_t)st.st_size, ret_length);
+	if (r < 0)
+		return sb_fail(error, -r, "state file %s/%s: %s", d->path, name, strerror(-r));
+	data[*ret_length] = '\0';
+	*ret = TAKE_PTR(data);
+	return 0;
+}
+
+int directory_create(const struct directory *d, const char *name)
+{
+	int fd;
+
+	/* A left-over may be anything: never written to, never followed. */
+	if (unlinkat(d->fd, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	fd = openat(d->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? -errno : fd;
+}
