@@ -8,8 +8,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include "broker/base/log.h"
-
 #define LOCK "lock"
 
 static int fail(struct sb_error *error, const char *path, int code)
@@ -17,9 +15,63 @@ static int fail(struct sb_error *error, const char *path, int code)
 	return sb_fail(error, code, "state directory %s: %s", path, strerror(code));
 }
 
+/* What is root's is as good as ours: root could change what is ours just as well. */
+static bool is_ours(const struct stat *st)
+{
+	return st->st_uid == geteuid() || st->st_uid == 0;
+}
+
+static bool others_write(const struct stat *st)
+{
+	return st->st_mode & (S_IWGRP | S_IWOTH);
+}
+
+static int check_directory(const char *path, const struct stat *st, struct sb_error *error)
+{
+	if (!is_ours(st))
+		return sb_fail(error, EPERM,
+			       "state directory %s belongs to uid %u, who could change what is in "
+			       "it; the broker runs as uid %u: chown it, or name another with "
+			       "--state",
+			       path, (unsigned)st->st_uid, (unsigned)geteuid());
+	if (others_write(st))
+		return sb_fail(error, EPERM,
+			       "state directory %s can be written by others than its owner (mode "
+			       "%04o): chmod go-w, or name another with --state",
+			       path, (unsigned)st->st_mode & 07777);
+	return 0;
+}
+
+static int not_a_file(const struct directory *d, const char *name, struct sb_error *error)
+{
+	return sb_fail(error, EPERM, "state file %s/%s is no ordinary file: remove it", d->path,
+		       name);
+}
+
+static int check_file(const struct directory *d, const char *name, const struct stat *st,
+		      struct sb_error *error)
+{
+	if (!S_ISREG(st->st_mode))
+		return not_a_file(d, name, error);
+	if (!is_ours(st))
+		return sb_fail(
+			error, EPERM,
+			"state file %s/%s belongs to uid %u, the broker runs as uid %u: chown "
+			"it if what it says is right, or remove it",
+			d->path, name, (unsigned)st->st_uid, (unsigned)geteuid());
+	if (others_write(st))
+		return sb_fail(
+			error, EPERM,
+			"state file %s/%s can be written by others than its owner (mode %04o): "
+			"chmod go-w if what it says is right, or remove it",
+			d->path, name, (unsigned)st->st_mode & 07777);
+	return 0;
+}
+
 static int open_directory(struct directory *d, struct sb_error *error)
 {
 	bool made = mkdir(d->path, 0755) == 0;
+	struct stat st;
 
 	if (!made && errno != EEXIST)
 		return sb_fail(error, errno, "state directory %s cannot be made: %s", d->path,
@@ -27,16 +79,32 @@ static int open_directory(struct directory *d, struct sb_error *error)
 	/* Whatever the umask: by default the socket that everybody connects to lives here too. */
 	if (made && chmod(d->path, 0755) < 0)
 		return fail(error, d->path, errno);
-	d->fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return d->fd < 0 ? fail(error, d->path, errno) : 0;
+	if (lstat(d->path, &st) == 0 && S_ISLNK(st.st_mode))
+		return sb_fail(error, ELOOP,
+			       "state directory %s is a symbolic link: name the directory itself "
+			       "with --state",
+			       d->path);
+	d->fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (d->fd < 0 || fstat(d->fd, &st) < 0)
+		return fail(error, d->path, errno);
+	return check_directory(d->path, &st, error);
 }
 
 static int take_lock(struct directory *d, struct sb_error *error)
 {
-	d->lock = openat(d->fd, LOCK, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (d->lock < 0)
+	struct stat st;
+	int r;
+
+	d->lock =
+		openat(d->fd, LOCK, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (d->lock < 0 && (errno == ELOOP || errno == EISDIR || errno == ENXIO))
+		return not_a_file(d, LOCK, error);
+	if (d->lock < 0 || fstat(d->lock, &st) < 0)
 		return sb_fail(error, errno, "state file %s/%s: %s", d->path, LOCK,
 			       strerror(errno));
+	r = check_file(d, LOCK, &st, error);
+	if (r < 0)
+		return r;
 	if (flock(d->lock, LOCK_EX | LOCK_NB) < 0)
 		return sb_fail(error, errno == EWOULDBLOCK ? EBUSY : errno,
 			       errno == EWOULDBLOCK ? "another broker runs on state directory %s"
@@ -47,12 +115,15 @@ static int take_lock(struct directory *d, struct sb_error *error)
 
 int directory_open(struct directory *d, const char *path, struct sb_error *error)
 {
+	size_t n = strlen(path);
 	int r;
 
 	*d = DIRECTORY_NULL;
-	if (strlen(path) >= sizeof(d->path))
+	if (n >= sizeof(d->path))
 		return fail(error, path, ENAMETOOLONG);
 	strcpy(d->path, path);
+	while (n > 1 && d->path[n - 1] == '/') /* behind which a link would be followed */
+		d->path[--n] = '\0';
 	r = open_directory(d, error);
 	if (r == 0)
 		r = take_lock(d, error);
@@ -97,14 +168,14 @@ int directory_read(const struct directory *d, const char *name, char **ret, size
 	*ret_length = 0;
 	if (fd < 0 && errno == ENOENT)
 		return 0;
+	if (fd < 0 && (errno == ELOOP || errno == ENXIO)) /* a symbolic link, a socket */
+		return not_a_file(d, name, error);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return sb_fail(error, errno, "state file %s/%s: %s", d->path, name,
 			       strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
-		log_error("state file %s/%s is not a file of this broker's, left alone", d->path,
-			  name);
-		return 0;
-	}
+	r = check_file(d, name, &st, error);
+	if (r < 0)
+		return r;
 	/* To go on without it would be to forget what it says. */
 	if (st.st_size > DIRECTORY_FILE_MAX)
 		return sb_fail(

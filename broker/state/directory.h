@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The directory that the state is in. */
+/*
+ * The directory that the state is in. Whoever can write there decides where traffic goes, so it is
+ * used only if nobody but the broker's user and root can, and so is each file in it.
+ */
 #pragma once
 
 #include <limits.h>
@@ -19,15 +22,16 @@ struct directory {
 
 /*
  * Opens PATH (made with mode 0755 if missing) and takes its lock. Nothing but the lock file is
- * touched. -EBUSY when another broker has the lock, and what the kernel says; all with a sentence.
+ * touched. -EBUSY when another broker has the lock, -EPERM for a directory that others can write or
+ * own, -ELOOP for a symbolic link, and what the kernel says; all with a sentence.
  */
 int directory_open(struct directory *d, const char *path, struct sb_error *error);
 void directory_close(struct directory *d);
 
 /*
  * Reads the file NAME: *RET is owned by the caller and ends in a NUL, which *RET_LENGTH does not
- * count; NULL: no such file of ours. -EFBIG beyond DIRECTORY_FILE_MAX, and what the kernel says;
- * all with a sentence.
+ * count; NULL: no such file. -EPERM for what others can write or own and for what is no file,
+ * -EFBIG beyond DIRECTORY_FILE_MAX, and what the kernel says; all with a sentence.
  */
 int directory_read(const struct directory *d, const char *name, char **ret, size_t *ret_length,
 		   struct sb_error *error);

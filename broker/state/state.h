@@ -9,9 +9,9 @@
  *     journal         changes of them since
  *     *.new           what is being written; of no meaning to the next broker
  *
- * store.h says how a file and its journal belong together. What was committed survives kill -9 of
- * the broker (the page cache does). Nothing is fsync()ed: sockets and the dataplane do not outlive
- * the kernel either.
+ * store.h says how a file and its journal belong together, directory.h who may own them. What was
+ * committed survives kill -9 of the broker (the page cache does). Nothing is fsync()ed: sockets and
+ * the dataplane do not outlive the kernel either.
  */
 #pragma once
 
@@ -30,8 +30,9 @@ void state_saved_clear(struct state_saved *s);
 
 /*
  * Opens DIR, takes its lock and reads what is there; nothing but the lock file is written. Refused,
- * with a sentence that names the file: what cannot be read, and rules that are not as they were
- * written. -EBUSY when another broker has the lock. SAVED is the caller's to clear also then.
+ * with a sentence that names the file: what others than the broker's user and root can write or
+ * own, what cannot be read, and rules that are not as they were written. -EBUSY when another broker
+ * has the lock. SAVED is the caller's to clear also then.
  */
 int state_open(const char *dir, struct state **ret, struct state_saved *saved,
 	       struct sb_error *error);

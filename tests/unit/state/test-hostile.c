@@ -15,6 +15,76 @@
 
 static const char *const all_names[] = { "labels", "labels.journal", "rules", "journal", "lock" };
 
+static void close_state(struct fixture *f)
+{
+	state_free(f->state);
+	f->state = NULL;
+}
+
+/* -- the directory ---------------------------------------------------------------------------- */
+
+static void test_directory_writable_by_others(void **state)
+{
+	static const mode_t modes[] = { 0775, 0757, 0777, 01777, 0730, 0702 };
+	struct fixture *f = *state;
+	char mode[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		assert_int_equal(chmod(f->dir, modes[i]), 0);
+		snprintf(mode, sizeof(mode), "(mode %04o)", (unsigned)modes[i]);
+		check_open_refused(f, EPERM, mode);
+		assert_non_null(strstr(f->error.message, f->dir));
+		assert_non_null(strstr(f->error.message, "chmod go-w"));
+	}
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	reopen(f);
+}
+
+static void test_directory_of_somebody_else(void **state)
+{
+	struct fixture *f = *state;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(f->dir, NOBODY, 0), 0);
+	check_open_refused(f, EPERM, "belongs to uid 65534");
+	assert_non_null(strstr(f->error.message, "--state"));
+	assert_int_equal(chown(f->dir, 0, NOBODY), 0);
+	reopen(f);
+}
+
+static void test_directory_is_a_link(void **state)
+{
+	struct fixture *f = *state;
+	char target[64];
+
+	strcpy(target, f->dir);
+	strcat(f->dir, "-link");
+	assert_int_equal(symlink(target, f->dir), 0);
+	check_open_refused(f, ELOOP, "is a symbolic link");
+	strcat(f->dir, "/");
+	check_open_refused(f, ELOOP, "is a symbolic link");
+	strcpy(f->dir, target);
+	strcat(f->dir, "-dangling");
+	assert_int_equal(symlink("/tmp/test-state-nowhere", f->dir), 0);
+	check_open_refused(f, ELOOP, "is a symbolic link");
+	assert_int_equal(access("/tmp/test-state-nowhere", F_OK), -1);
+}
+
+static void test_directory_is_none(void **state)
+{
+	struct fixture *f = *state;
+	FILE *file;
+
+	strcat(f->dir, "-file");
+	file = fopen(f->dir, "w");
+	assert_non_null(file);
+	fclose(file);
+	check_open_refused(f, ENOTDIR, f->dir);
+	snprintf(f->dir, sizeof(f->dir), "%s/missing/state", f->base);
+	check_open_refused(f, ENOENT, "cannot be made");
+}
+
 /* -- files ------------------------------------------------------------------------------------ */
 
 static void make_fifo(const char *at)
@@ -63,6 +133,65 @@ static void check_all(struct fixture *f)
 {
 	for (size_t i = 0; i < SIDES; i++)
 		check_saved(f, &sides[i], "whole\n", "change\n.\n");
+}
+
+/* What is no file is not read, not waited for, not written to and not replaced. */
+static void test_files_of_other_kinds(void **state)
+{
+	struct fixture *f = *state;
+	char kept[128];
+
+	save_all(f);
+	close_state(f);
+	for (size_t i = 0; i < ARRAY_SIZE(all_names); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(make); k++) {
+			snprintf(kept, sizeof(kept), "%s/kept", f->base);
+			assert_int_equal(rename(path(f, all_names[i]), kept), 0);
+			make[k](path(f, all_names[i]));
+			if (try_open(f) == 0)
+				fail_msg("%s of kind %zu was taken", all_names[i], k);
+			assert_non_null(strstr(f->error.message, all_names[i]));
+			assert_int_equal(access("/tmp/test-state-nowhere", F_OK), -1);
+			remove_file(f, all_names[i]);
+			assert_int_equal(rename(kept, path(f, all_names[i])), 0);
+		}
+	}
+	check_all(f);
+}
+
+static void test_files_of_somebody_else(void **state)
+{
+	struct fixture *f = *state;
+
+	if (geteuid() != 0)
+		skip();
+	save_all(f);
+	close_state(f);
+	for (size_t i = 0; i < ARRAY_SIZE(all_names); i++) {
+		assert_int_equal(chown(path(f, all_names[i]), NOBODY, 0), 0);
+		check_open_refused(f, EPERM, all_names[i]);
+		assert_non_null(strstr(f->error.message, "belongs to uid 65534"));
+		assert_non_null(strstr(f->error.message, "chown it"));
+		assert_int_equal(chown(path(f, all_names[i]), 0, 0), 0);
+	}
+	check_all(f);
+}
+
+static void test_files_writable_by_others(void **state)
+{
+	struct fixture *f = *state;
+
+	save_all(f);
+	close_state(f);
+	for (size_t i = 0; i < ARRAY_SIZE(all_names); i++) {
+		for (mode_t bit = 020; bit; bit = bit == 020 ? 02 : 0) {
+			assert_int_equal(chmod(path(f, all_names[i]), 0600 | bit), 0);
+			check_open_refused(f, EPERM, all_names[i]);
+			assert_non_null(strstr(f->error.message, "chmod go-w"));
+		}
+		assert_int_equal(chmod(path(f, all_names[i]), 0644), 0);
+	}
+	check_all(f);
 }
 
 /* Our own file, but more than can be read: to go on would be to forget what it says. */
@@ -402,9 +531,48 @@ static void test_unwritable(void **state)
 	as_nobody(f, write_denied);
 }
 
+/* What root wrote is as good as the broker's own. */
+static int open_works(struct fixture *f)
+{
+	struct state *s = NULL;
+	struct state_saved saved = { 0 };
+	struct sb_error error = { 0 };
+	bool found;
+
+	if (state_open(f->dir, &s, &saved, &error) < 0)
+		return 1;
+	found = saved.rules.file && saved.rules.length > 0;
+	state_saved_clear(&saved);
+	state_free(s);
+	return found ? 0 : 2;
+}
+
+static void test_files_of_root(void **state)
+{
+	struct fixture *f = *state;
+
+	if (geteuid() != 0)
+		skip();
+	save(f, STATE_RULES, "r\n");
+	close_state(f);
+	assert_int_equal(chmod(f->base, 0755), 0);
+	assert_int_equal(chown(f->dir, NOBODY, NOBODY), 0);
+	assert_int_equal(chmod(path(f, "rules"), 0644), 0);
+	assert_int_equal(chmod(path(f, "journal"), 0644), 0);
+	remove_file(f, "lock");
+	as_nobody(f, open_works);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_directory_writable_by_others),
+		TEST(test_directory_of_somebody_else),
+		TEST(test_directory_is_a_link),
+		TEST(test_directory_is_none),
+		TEST(test_files_of_other_kinds),
+		TEST(test_files_of_somebody_else),
+		TEST(test_files_writable_by_others),
 		TEST(test_huge_files),
 		TEST(test_left_overs_of_other_kinds),
 		TEST(test_rules_cut_or_longer),
@@ -417,6 +585,7 @@ int main(void)
 		TEST(test_labels_of_other_versions),
 		TEST(test_rules_of_version_1),
 		TEST(test_unwritable),
+		TEST(test_files_of_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
