@@ -28,6 +28,7 @@ struct core {
 	bool starting; /* the kernel's groups are an earlier run's: write them all anew */
 	bool unloaded;
 	size_t journal_tried[2]; /* their sizes when they could not be compacted, see saved.c */
+	bool state_lost;         /* said already: the saved state is gone */
 	LIST_HEAD(, life) lives;
 	uint64_t alarm_us; /* what the watch port was asked for; 0: nothing */
 };

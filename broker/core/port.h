@@ -125,6 +125,10 @@ struct state_port {
 		     struct sb_error *error);
 	/* How many bytes of PART (STATE_LABELS, STATE_RULES) and of changes to it are committed. */
 	void (*sizes)(void *self, enum state_part part, size_t *whole, size_t *changes);
+	/* Looks whether what was committed is there still: 0; 1 when somebody removed it, and all
+	 * parts have to be staged whole again; a negative errno with a sentence when that cannot be
+	 * done now. Appending is refused until it has been. */
+	int (*check)(void *self, struct sb_error *error);
 	/* Makes what was staged the state. On failure the transaction is rolled back. */
 	int (*commit)(void *self, struct sb_error *error);
 	void (*rollback)(void *self);

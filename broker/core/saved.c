@@ -54,8 +54,48 @@ static void compact(struct core *c, const struct part *p, size_t least, size_t *
 	log_debug("%zu bytes of saved changes became part of the saved %s", changes, p->name);
 }
 
+/* The saved state is gone, or part of it; the broker still knows all of it. */
+static int write_again(struct core *c, struct sb_error *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts) && r == 0; i++)
+		r = stage_whole(c, parts[i].part, error);
+	if (r < 0) {
+		c->state.rollback(c->state.self);
+		return r;
+	}
+	return c->state.commit(c->state.self, error);
+}
+
+/* Whether the saved state is there. */
+static bool keep_there(struct core *c)
+{
+	struct sb_error error = { 0 };
+	int r = c->state.check(c->state.self, &error);
+
+	if (r == 0) {
+		c->state_lost = false;
+		return true;
+	}
+	if (r > 0)
+		r = write_again(c, &error);
+	if (r == 0) {
+		log_warning("the saved state was not there as it was written; it is written again");
+		c->state_lost = false;
+	} else if (!c->state_lost) {
+		log_error("the saved state is not there as it was written; what changes it is "
+			  "refused until it can be written again: %s",
+			  error.message);
+		c->state_lost = true;
+	}
+	return r == 0;
+}
+
 void saved_sweep(struct core *c)
 {
+	if (!keep_there(c))
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		compact(c, &parts[i], JOURNAL_MIN, &c->journal_tried[i]);
 }

@@ -5,8 +5,9 @@
 #include "broker/core/core-internal.h"
 
 /* Replaces saved labels or rules and the changes since by one text, when the changes have become
- * many. */
+ * many, and writes all of it again when somebody removed it. */
 void saved_sweep(struct core *c);
 
-/* The same for very many changes, as can come between two sweeps; after each request. */
+/* The first half of it for very many changes, as can come between two sweeps; after each request.
+ */
 void saved_bound(struct core *c);

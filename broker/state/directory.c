@@ -138,6 +138,20 @@ void directory_close(struct directory *d)
 	d->fd = sb_close(d->fd);
 }
 
+static bool same_inode(int fd, int there, const char *name)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && fstatat(there, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+bool directory_is_there(const struct directory *d)
+{
+	return d->fd >= 0 && same_inode(d->fd, AT_FDCWD, d->path) &&
+	       same_inode(d->lock, d->fd, LOCK);
+}
+
 /* SIZE bytes, or fewer when the file has become shorter. */
 static int read_all(int fd, char *data, size_t size, size_t *ret)
 {

@@ -28,6 +28,9 @@ struct directory {
 int directory_open(struct directory *d, const char *path, struct sb_error *error);
 void directory_close(struct directory *d);
 
+/* Whether the path still leads to this directory, and the lock in it is the one that is held. */
+bool directory_is_there(const struct directory *d);
+
 /*
  * Reads the file NAME: *RET is owned by the caller and ends in a NUL, which *RET_LENGTH does not
  * count; NULL: no such file. -EPERM for what others can write or own and for what is no file,

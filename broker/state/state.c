@@ -95,12 +95,34 @@ static void sizes(void *self, enum state_part part, size_t *whole, size_t *chang
 	*changes = (size_t)store->journal_length;
 }
 
+static int check(void *self, struct sb_error *error)
+{
+	struct directory there;
+	struct state *s = self;
+	bool whole = true;
+	int r;
+
+	if (!directory_is_there(&s->directory)) {
+		r = directory_open(&there, s->directory.path, error);
+		if (r < 0)
+			return r;
+		directory_close(&s->directory);
+		s->directory = there;
+		for (size_t i = 0; i < STORES; i++)
+			s->stores[i].lost = true;
+	}
+	for (size_t i = 0; i < STORES; i++)
+		whole &= store_is_there(&s->stores[i], &s->directory);
+	return !whole;
+}
+
 struct state_port state_port(struct state *s)
 {
 	return (struct state_port){
 		.self = s,
 		.stage = stage,
 		.sizes = sizes,
+		.check = check,
 		.commit = commit,
 		.rollback = rollback,
 	};

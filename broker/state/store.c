@@ -48,6 +48,11 @@ static int write_all(int fd, const void *data, size_t length, off_t offset)
 
 static int refuse(struct sb_error *error, const struct directory *d, const char *name, int code)
 {
+	if (code == ENOENT)
+		return sb_fail(error, EIO,
+			       "state file %s/%s cannot be written: the directory was removed; the "
+			       "broker makes it again within seconds if it can (see its log)",
+			       d->path, name);
 	return sb_fail(error, code == ENOMEM ? ENOMEM : EIO,
 		       "state file %s/%s cannot be written: %s", d->path, name, strerror(code));
 }
@@ -126,16 +131,30 @@ int store_replace(struct store *s, const struct directory *d, const void *data, 
 	return 0;
 }
 
+static bool has_its_size(const struct store *s, const struct stat *st)
+{
+	return s->has_rest ? st->st_size >= s->journal_length : st->st_size == s->journal_length;
+}
+
 /* For one change: nothing is kept open, so that the file system can become read-only. What was
- * behind the last complete change when the journal was read goes. */
+ * behind the last complete change when the journal was read goes. One that somebody removed, cut or
+ * wrote to is lost. */
 static int open_journal(struct store *s, const struct directory *d)
 {
 	_cleanup_close_ int fd =
 		openat(d->fd, s->kind->journal, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
 
-	if (fd < 0 || (s->has_rest && ftruncate(fd, s->journal_length) < 0))
+	if (fd < 0 && errno == ENOENT) {
+		s->lost = true;
+		return 0;
+	}
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	s->has_rest = false;
+	s->lost = !has_its_size(s, &st);
+	if (!s->lost && s->has_rest && ftruncate(fd, s->journal_length) < 0)
+		return -errno;
+	s->has_rest &= s->lost;
 	s->journal = TAKE_FD(fd);
 	return 0;
 }
@@ -145,7 +164,7 @@ int store_append(struct store *s, const struct directory *d, const void *data, s
 {
 	int r = 0;
 
-	if (s->journal < 0) {
+	if (s->journal < 0 && !s->lost) {
 		if (s->journal_length == 0)
 			r = new_journal(s, d);
 		if (r == 0)
@@ -153,6 +172,11 @@ int store_append(struct store *s, const struct directory *d, const void *data, s
 	}
 	if (r < 0)
 		return refuse(error, d, s->kind->journal, -r);
+	if (s->lost)
+		return sb_fail(error, EIO,
+			       "state file %s/%s was removed or changed by somebody; the broker "
+			       "writes it anew within seconds if it can (see its log)",
+			       d->path, s->kind->journal);
 	r = write_all(s->journal, data, length, s->journal_length + (off_t)s->staged_append);
 	s->staged_append += length;
 	return r < 0 ? refuse(error, d, s->kind->journal, -r) : 0;
@@ -176,7 +200,7 @@ int store_commit_file(struct store *s, const struct directory *d, struct sb_erro
 	s->epoch = ++s->newest_epoch;
 	s->length = s->staged_length;
 	s->exists = true;
-	s->has_rest = false;
+	s->has_rest = s->lost = false;
 	s->staged_append = 0;
 	store_close(s);
 	/* The file is replaced, whatever becomes of its journal: the one that is there belongs to
@@ -200,9 +224,23 @@ void store_rollback(struct store *s, const struct directory *d)
 		unlinkat(d->fd, s->kind->journal_new, 0);
 	}
 	s->staged = false;
-	if (s->staged_append > 0 && ftruncate(s->journal, s->journal_length) < 0)
+	if (s->staged_append > 0 && ftruncate(s->journal, s->journal_length) < 0) {
 		log_error("state file %s/%s cannot be cut back: %s", d->path, s->kind->journal,
 			  strerror(errno));
+		s->lost = true; /* it has a change that was refused */
+	}
 	s->staged_append = 0;
 	store_close(s);
+}
+
+bool store_is_there(const struct store *s, const struct directory *d)
+{
+	const struct store_kind *k = s->kind;
+	struct stat st;
+
+	if (s->lost || (s->exists && !is_file(d, k->file, &st)))
+		return false;
+	if (!is_file(d, k->journal, &st))
+		return s->journal_length == 0 && (!s->exists || s->headless);
+	return s->journal_length == 0 || has_its_size(s, &st);
 }

@@ -36,6 +36,7 @@ struct store {
 	bool has_rest;         /* a change that was cut short is still behind that */
 	size_t staged_length, staged_append;
 	bool staged;
+	bool lost; /* what was committed is not there any more: only a new file helps */
 };
 
 /* What was saved; owned, NULL when absent, ends in a NUL that is not counted. Untrusted bytes. */
@@ -59,7 +60,8 @@ int store_load(struct store *s, const struct directory *d, struct store_text *re
 /* Writes a new file aside. */
 int store_replace(struct store *s, const struct directory *d, const void *data, size_t length,
 		  struct sb_error *error);
-/* Appends a change, which counts from then on unless it is rolled back. */
+/* Appends a change, which counts from then on unless it is rolled back. -EIO also when the journal
+ * is lost. */
 int store_append(struct store *s, const struct directory *d, const void *data, size_t length,
 		 struct sb_error *error);
 
@@ -67,3 +69,6 @@ int store_append(struct store *s, const struct directory *d, const void *data, s
 int store_commit_file(struct store *s, const struct directory *d, struct sb_error *error);
 void store_commit_append(struct store *s);
 void store_rollback(struct store *s, const struct directory *d);
+
+/* Whether file and journal are there as they were committed. */
+bool store_is_there(const struct store *s, const struct directory *d);

@@ -29,6 +29,7 @@
 	X(unload)                                                                                  \
 	X(stage)                                                                                   \
 	X(commit)                                                                                  \
+	X(check)                                                                                   \
 	X(inspect)                                                                                 \
 	X(unit)                                                                                    \
 	X(surroundings)                                                                            \

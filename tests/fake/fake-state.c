@@ -93,6 +93,8 @@ static int stage(void *self, enum state_part part, const void *data, size_t leng
 
 	if (r == 0 && !data)
 		abort();
+	if (r == 0 && s->gone && (part == STATE_LABELS_APPEND || part == STATE_RULES_APPEND))
+		r = -EIO;
 	if (r == 0) {
 		switch (part) {
 		case STATE_LABELS:
@@ -138,6 +140,8 @@ static int commit(void *self, struct sb_error *error)
 		fake_blob_clear(&s->labels_journal);
 	if (s->staged_rules.data)
 		fake_blob_clear(&s->journal);
+	if (s->staged_labels.data && s->staged_rules.data)
+		s->gone = false;
 	move(&s->labels, &s->staged_labels);
 	move(&s->labels_journal, &s->staged_labels_journal);
 	move(&s->rules, &s->staged_rules);
@@ -158,12 +162,23 @@ static void sizes(void *self, enum state_part part, size_t *whole, size_t *chang
 	*changes = part == STATE_LABELS ? s->labels_journal.length : s->journal.length;
 }
 
+static int check(void *self, struct sb_error *error)
+{
+	struct fake_state *s = self;
+	int r = fake_call(s->calls, FAKE_CALL_check);
+
+	if (r == 0 && s->locked)
+		r = -EROFS;
+	return r < 0 ? sb_fail(error, -r, "fake state: %s", strerror(-r)) : s->gone;
+}
+
 struct state_port fake_state_port(struct fake_state *s)
 {
 	return (struct state_port){
 		.self = s,
 		.stage = stage,
 		.sizes = sizes,
+		.check = check,
 		.commit = commit,
 		.rollback = rollback,
 	};

@@ -16,6 +16,8 @@ struct fake_state {
 	struct fake_blob staged_labels, staged_labels_journal;   /* the latter: all of it */
 	struct fake_blob staged_rules, staged_journal;
 	size_t n_appended; /* changes, also those that were not committed */
+	bool gone;         /* somebody removed it: check() says so, and nothing is appended */
+	bool locked;       /* and it cannot be written again */
 };
 
 struct fake_state *fake_state_new(struct fake_calls *calls);

@@ -12,7 +12,7 @@ import subprocess
 
 import harness
 import sandbox
-from harness import BrokerTest, REFUSED
+from harness import BrokerTest, REFUSED, eventually
 
 FILES = ('labels', 'labels.journal', 'rules', 'journal')
 
@@ -341,6 +341,66 @@ class FileSystem(StateTest):
         self.assertAllRefused('Read-only file system')
         self.remount('rw')
         self.assertWorksAgain()
+
+
+class Removed(StateTest):
+    """Somebody removes the state of a running broker, who still knows all of it."""
+
+    def refused_until_there(self, name):
+        """Asks for a change until it is done; how often it was refused."""
+        def done():
+            reply = self.broker.ask('bind', LABEL='web', PROTOCOL='tcp', PREFIX='203.0.113.0/24',
+                                    PORTS='81')
+            if not reply.ok:
+                self.assertEqual(reply.error, 'EIO')
+                self.assertIn(name, reply.message)
+                self.assertIn('removed', reply.message)
+            return reply.ok
+        eventually(done, 'the state is written again')
+        self.unrule('web', 'tcp', '203.0.113.0/24', '81')
+
+    def assertWritten(self, before):
+        self.assertEqual(self.snapshot(), before)
+        self.broker.kill()
+        self.assertTraffic()
+        self.broker.start()
+        self.assertEqual(self.snapshot(), before)
+        self.assertTraffic()
+
+    def test_directory(self):
+        before = self.snapshot()
+        shutil.rmtree(self.broker.state)
+        self.refused_until_there(self.broker.state)
+        self.assertIn('written again', self.broker.log())
+        self.assertEqual(os.stat(self.broker.state).st_mode & 0o7777, 0o755)
+        self.assertWritten(before)
+
+    def test_files(self):
+        before = self.snapshot()
+        for name in FILES + ('lock',):
+            os.unlink(self.path(name))
+            eventually(lambda name=name: os.path.exists(self.path(name)), 'it is written again')
+            self.assertWritten(before)
+            self.rule('web', 'tcp', '203.0.113.0/24', '81')   # journals that there are
+            self.register('dns', 'c')
+            self.unrule('web', 'tcp', '203.0.113.0/24', '81')
+            before = self.snapshot()
+
+    def test_what_cannot_be_written_again(self):
+        before = self.snapshot()
+        shutil.rmtree(self.broker.state)
+        with open(self.broker.state, 'w', encoding='utf-8'):
+            pass
+        eventually(lambda: 'until it can be written again' in self.broker.log(), 'a line in the log')
+        reply = self.broker.ask('bind', LABEL='web', PROTOCOL='tcp', PREFIX='203.0.113.0/24',
+                                PORTS='81')
+        self.assertEqual(reply.error, 'EIO')
+        self.assertEqual(self.snapshot(), before)
+        self.assertTraffic()
+        os.unlink(self.broker.state)
+        self.refused_until_there(self.broker.state)
+        self.assertEqual(self.broker.log().count('until it can be written again'), 1)
+        self.assertWritten(before)
 
 
 if __name__ == '__main__':

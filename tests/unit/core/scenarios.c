@@ -241,6 +241,13 @@ static int sweep(struct world *w)
 	return 0;
 }
 
+static void remove_state(struct world *w)
+{
+	fake_blob_clear(&w->state->labels);
+	fake_blob_clear(&w->state->labels_journal);
+	w->state->gone = true;
+}
+
 const struct scenario scenarios[] = {
 	{ "register, a new label", register_new },
 	{ "register, replacing", register_replace },
@@ -266,6 +273,7 @@ const struct scenario scenarios[] = {
 	{ "start", restart, .restarts = true },
 	{ "start, changed meanwhile", restart_changed, close_some, true },
 	{ "sweep", sweep, close_some },
+	{ "sweep, state removed", sweep, remove_state },
 	{ "hold: register", hold_register },
 	{ "hold: register for another process", hold_register_for },
 	{ "hold: register, replacing held ones", hold_register, hold_service_ends },

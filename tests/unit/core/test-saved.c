@@ -113,12 +113,13 @@ static void test_many_changes_and_full_disk(void **state)
 
 	parts(w, p);
 	w->calls.limit[FAKE_CALL_slot_cookie] = 1;
+	w->calls.limit[FAKE_CALL_check] = 1;
 	for (size_t i = 0; i < 2; i++) {
 		for (size_t n = 1; n <= 2; n++) { /* stage, commit */
 			bool fired;
 
 			set_changes(&p[i], MIB + 1);
-			fake_calls_begin(&w->calls, n + 1, ENOSPC);
+			fake_calls_begin(&w->calls, n + 2, ENOSPC);
 			core_sweep(w->core);
 			fired = w->calls.failed;
 			fake_calls_begin(&w->calls, 0, 0);
@@ -134,6 +135,81 @@ static void test_many_changes_and_full_disk(void **state)
 	}
 }
 
+static void remove_state(struct world *w)
+{
+	struct part p[2];
+
+	parts(w, p);
+	for (size_t i = 0; i < 2; i++) {
+		fake_blob_clear(p[i].whole);
+		fake_blob_clear(p[i].changes);
+	}
+	w->state->gone = true;
+}
+
+/* Somebody removed the saved state: changes are refused, and change nothing, until the sweep has
+ * written all of it again. */
+static void test_state_removed(void **state)
+{
+	struct world *w = *state;
+	_cleanup_free_ char *before = NULL, *after = NULL;
+	int other = fake_tcp(w->host, "127.0.0.1", 2);
+
+	for (int locked = 0; locked < 2; locked++) {
+		remove_state(w);
+		w->state->locked = locked;
+		free(before);
+		before = model_text(w);
+		for (int i = 0; i <= locked; i++) {
+			check_refusal(w, ask_register(w, "web", other), EIO, "fake state");
+			check_refusal(w, ask_register(w, "new", other), EIO, "fake state");
+			check_refusal(w, ask_bind(w, "web tcp 192.0.2.0/24 81"), EIO, "fake state");
+			check_refusal(w, ask_bind(w, "new tcp 192.0.2.0/24 81"), EIO, "fake state");
+			check_refusal(w, ask(w, "REQUEST=unregister\nLABEL=web\n"), EIO,
+				      "fake state");
+			check_refusal(w, ask_unbind(w, "web tcp 192.0.2.0/24 80"), EIO,
+				      "fake state");
+			free(after);
+			after = model_text(w);
+			assert_string_equal(before, after);
+			check_traffic(w);
+			if (locked)
+				core_sweep(w->core);
+		}
+		assert_null(w->state->labels.data);
+		w->state->locked = false;
+		core_sweep(w->core);
+		assert_non_null(strstr(w->state->labels.data, "label=web"));
+		assert_string_equal(w->state->rules.data, "tcp 192.0.2.0/24 80 web\n");
+		assert_int_equal(ask_bind(w, "web tcp 192.0.2.0/24 81"), 0);
+		assert_int_equal(ask_unbind(w, "web tcp 192.0.2.0/24 81"), 0);
+		assert_int_equal(world_start(w), 0);
+		check_traffic(w);
+	}
+}
+
+/* It cannot be written whole: what is there is left, and the next sweep tries again. */
+static void test_state_removed_and_full_disk(void **state)
+{
+	struct world *w = *state;
+
+	w->calls.limit[FAKE_CALL_slot_cookie] = 1;
+	for (size_t n = 3; n <= 5; n++) { /* after a look at the socket and a check: stage twice,
+					     commit */
+		remove_state(w);
+		fake_calls_begin(&w->calls, n, ENOSPC);
+		core_sweep(w->core);
+		assert_true(w->calls.failed);
+		fake_calls_begin(&w->calls, 0, 0);
+		assert_false(fake_state_busy(w->state));
+		assert_null(w->state->labels.data);
+		assert_true(w->state->gone);
+		core_sweep(w->core);
+		assert_false(w->state->gone);
+		assert_non_null(w->state->labels.data);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
 
 int main(void)
@@ -142,6 +218,8 @@ int main(void)
 		TEST(test_many_changes),
 		TEST(test_very_many_changes),
 		TEST(test_many_changes_and_full_disk),
+		TEST(test_state_removed),
+		TEST(test_state_removed_and_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

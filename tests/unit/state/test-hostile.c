@@ -462,6 +462,126 @@ static void test_rules_of_version_1(void **state)
 	check_open_refused(f, EPROTO, "/journal belongs to a file that is not there any more");
 }
 
+/* -- while a broker runs ---------------------------------------------------------------------- */
+
+static int check(struct fixture *f)
+{
+	f->error = (struct sb_error){ 0 };
+	return f->port.check(f->port.self, &f->error);
+}
+
+/* Nothing is appended to what is not there; once it is written again, all goes on. */
+static void check_recovers(struct fixture *f)
+{
+	for (size_t i = 0; i < SIDES; i++)
+		assert_int_equal(stage(f, sides[i].whole, "again\n"), 0);
+	assert_int_equal(commit(f), 0);
+	assert_int_equal(check(f), 0);
+	for (size_t i = 0; i < SIDES; i++) {
+		save(f, sides[i].change, "later\n.\n");
+		assert_int_equal(check(f), 0);
+	}
+	for (size_t i = 0; i < SIDES; i++)
+		check_saved(f, &sides[i], "again\n", "later\n.\n");
+	assert_int_equal(check(f), 0);
+}
+
+static void test_directory_removed(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int with_journals = 0; with_journals < 2; with_journals++) {
+		for (size_t i = 0; i < SIDES; i++)
+			save(f, sides[i].whole, "whole\n");
+		if (with_journals)
+			save_all(f);
+		assert_int_equal(check(f), 0);
+		remove_all(f);
+		for (enum state_part part = STATE_LABELS; part <= STATE_RULES_APPEND; part++) {
+			check_refused(f, stage(f, part, "x\n.\n"), EIO, f->dir);
+			assert_non_null(strstr(f->error.message, "removed"));
+			f->port.rollback(f->port.self);
+		}
+		assert_int_equal(check(f), 1);
+		check_refused(f, stage(f, STATE_LABELS_APPEND, "x\n.\n"), EIO, "removed");
+		f->port.rollback(f->port.self);
+		check_recovers(f);
+	}
+}
+
+/* It cannot be made again, until it can. */
+static void test_directory_removed_for_good(void **state)
+{
+	struct fixture *f = *state;
+
+	save_all(f);
+	remove_all(f);
+	assert_int_equal(symlink("/tmp", f->dir), 0);
+	check_refused(f, check(f), ELOOP, f->dir);
+	check_refused(f, stage(f, STATE_LABELS_APPEND, "x\n.\n"), EIO, "removed");
+	f->port.rollback(f->port.self);
+	unlink(f->dir);
+	assert_int_equal(check(f), 1);
+	check_recovers(f);
+}
+
+/* Another directory stands in its place: it is taken if it may be one, and if nobody has it. */
+static void test_directory_replaced(void **state)
+{
+	struct state *other = NULL;
+	struct state_saved saved = { 0 };
+	struct fixture *f = *state;
+
+	save_all(f);
+	remove_all(f);
+	assert_int_equal(state_open(f->dir, &other, &saved, &f->error), 0);
+	check_refused(f, check(f), EBUSY, "another broker runs");
+	state_free(other);
+	state_saved_clear(&saved);
+	assert_int_equal(check(f), 1);
+	check_recovers(f);
+}
+
+static void test_files_removed(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all_names); i++) {
+		save_all(f);
+		remove_file(f, all_names[i]);
+		assert_int_equal(check(f), 1);
+		check_recovers(f);
+	}
+	/* Also before anything was appended by this broker. */
+	for (size_t i = 0; i < SIDES; i++) {
+		remove_file(f, sides[i].journal);
+		assert_int_equal(check(f), 1);
+		check_refused(f, stage(f, sides[i].change, "x\n.\n"), EIO,
+			      "was removed or changed by somebody");
+		f->port.rollback(f->port.self);
+		check_recovers(f);
+	}
+}
+
+static void test_journal_changed_by_somebody(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < SIDES; i++) {
+		for (int longer = 0; longer < 2; longer++) {
+			save_all(f);
+			assert_int_equal(truncate(path(f, sides[i].journal), longer ? 4096 : 10),
+					 0);
+			assert_int_equal(check(f), 1);
+			check_refused(f, stage(f, sides[i].change, "x\n.\n"), EIO,
+				      "was removed or changed by somebody");
+			f->port.rollback(f->port.self);
+			assert_int_equal(check(f), 1);
+			check_recovers(f);
+		}
+	}
+}
+
 /* -- as another user -------------------------------------------------------------------------- */
 
 /* Runs F(fixture) in a child of user nobody, which must return 0. */
@@ -584,6 +704,11 @@ int main(void)
 		TEST(test_labels_cut),
 		TEST(test_labels_of_other_versions),
 		TEST(test_rules_of_version_1),
+		TEST(test_directory_removed),
+		TEST(test_directory_removed_for_good),
+		TEST(test_directory_replaced),
+		TEST(test_files_removed),
+		TEST(test_journal_changed_by_somebody),
 		TEST(test_unwritable),
 		TEST(test_files_of_root),
 	};

@@ -278,6 +278,8 @@ static void no_new_journal(struct fixture *f, const struct side *s)
 	assert_int_equal(mkdir(path(f, s->journal), 0700), 0);
 	check_refused(f, stage(f, s->whole, "second\n"), EIO, s->journal);
 	f->port.rollback(f->port.self);
+	check_refused(f, stage(f, s->change, "+ y\n.\n"), EIO, s->journal);
+	f->port.rollback(f->port.self);
 	remove_file(f, s->journal);
 	/* Made a directory in between: the file counts, and the next change is what is refused. */
 	assert_int_equal(stage(f, s->whole, "second\n"), 0);
