@@ -7,11 +7,14 @@ process to its end, requests over one connection by bench-client. Nothing is ass
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +29,7 @@ import wire     # noqa: E402
 
 LABEL = 'l7'       # one of the 256 labels of bench-client's rules
 SMALL = 'small'    # a label with three rules
+SOCKETS = 1000     # that other services have registered
 
 
 def spread(values):
@@ -130,6 +134,17 @@ class Measured(harness.Broker):
             if 'map_id' in fields and 'memlock' in fields:
                 found[int(fields['map_id'])] = int(fields['memlock'])
         return found
+
+    @contextlib.contextmanager
+    def serving(self, n, n_labels):
+        """Within it, N sockets are registered, under the labels of bench-client's rules."""
+        with contextlib.ExitStack() as stack, wire.Client(self.socket) as client:
+            for i in range(n):
+                listener = stack.enter_context(socket.create_server(('127.0.0.1', 0)))
+                reply = client.ask('register', LABEL='l%d' % (i % n_labels), MODE='add',
+                                   fds=[listener])
+                assert reply.ok, reply
+            yield
 
     def asked(self, n, request, **fields):
         """Seconds of each of N requests over one connection."""
@@ -237,13 +252,29 @@ class Bench:
             note(what + ', whole command',
                  spread([broker.run(verb, *fields.values()) for _ in range(n)]))
 
-    def registrations(self, broker):
+    def registrations(self, broker, among=''):
         """Of the label `served`, one client after another."""
         found = times('register', broker.socket, '2000' if self.quick else '20000', 'served')
-        self.note('register', spread(found))
-        self.note('registrations a second', len(found) / sum(found), '')
+        self.note('register' + among, spread(found))
+        self.note('registrations a second' + among, len(found) / sum(found), '')
+
+    def registrations_among(self, n_labels):
+        """The same beside labels with a rule each, and sockets."""
+        broker = Measured()
+        try:
+            broker.start()
+            lines = ['tcp 10.%d.%d.0/24 80 l%d\n' % (i >> 8, i & 255, i) for i in range(n_labels)]
+            broker.run('apply', write(broker.directory + '/rules', lines))
+            with broker.serving(SOCKETS, n_labels):
+                self.registrations(broker, ' among %d labels' % n_labels)
+        finally:
+            broker.destroy()
 
     def restarts(self, broker):
+        with broker.serving(SOCKETS, 256):
+            self.measure_restarts(broker)
+
+    def measure_restarts(self, broker):
         self.note('start after SIGTERM',
                   spread([broker.restart(signal.SIGTERM) for _ in range(self.repeat)]))
         self.note('start after SIGKILL',
@@ -285,6 +316,9 @@ class Bench:
                       spread([broker.restart(signal.SIGKILL) for _ in range(self.repeat)]))
         finally:
             broker.destroy()
+        # One label is the one that is registered.
+        for n_labels in (256, 4095):
+            self.registrations_among(n_labels)
 
     def measure_all(self):
         self.measure_small()
@@ -302,6 +336,7 @@ def main():
     parser.add_argument('--output', help='file for JSON')
     options = parser.parse_args()
     output = os.path.abspath(options.output) if options.output else None
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4 * SOCKETS, 4 * SOCKETS))
     go_first()
     harness.scratch = sandbox.isolate(os.path.abspath(harness.BUILD))
     bench = Bench(options)

@@ -206,9 +206,13 @@ def control_goals(goals, control):
             ' MiB', digits=0)
         add('broker\'s RSS at its peak, 1M rules replacing 1M', name, 150, 'VmHWM', None, ' MiB',
             digits=0)
-    for name in ('no rules', SCATTERED4):
-        add('registrations a second, one client after another', name, 10000,
-            'registrations a second', None, least=True, digits=0)
+    for name, among in (('no rules', ''), ('no rules', ' among 256 labels'),
+                        ('no rules', ' among 4095 labels'), (SCATTERED4, '')):
+        add('registrations a second, one client after another' + among, name, 10000,
+            'registrations a second' + among, None, least=True, digits=0)
+    for name in (SCATTERED4, SCATTERED6):
+        add('start with 1M rules and 1,000 sockets, exec to answer', name, 2000,
+            'start after SIGKILL', 'median', ' ms', digits=0)
 
 
 def text_of(report, lookups, goals):
