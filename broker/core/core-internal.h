@@ -153,6 +153,10 @@ int members_commit(struct core *c, struct members_change *changes, size_t n,
 		   struct sb_error *error);
 void members_unstage(struct core *c, struct members_change *changes, size_t n);
 
+/* Writes the lists and words of all labels into maps that are new (dataplane_info::renewed). The
+ * saved state stays as it is. */
+int members_write_all(struct core *c, struct sb_error *error);
+
 /* -- rules.c: changing rules --------------------------------------------------------------------
  */
 

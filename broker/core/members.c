@@ -346,3 +346,32 @@ int members_apply(struct core *c, struct members_change *changes, size_t n, stru
 		members_unstage(c, changes, n);
 	return r;
 }
+
+static int write_label(struct core *c, struct label *l, struct sb_error *error)
+{
+	struct members_change change;
+	int r = members_change_begin(c, &change, l);
+
+	if (r < 0)
+		sb_fail(error, -r, "label %s: %s", l->name, strerror(-r));
+	else
+		r = prepare_lists(c, &change, error);
+	if (r == 0) {
+		swap_members(&change);
+		r = members_publish(c, &change, false, error);
+	}
+	if (r == 0)
+		hold_settle(c, &change);
+	members_change_end(&change, 1);
+	return r;
+}
+
+int members_write_all(struct core *c, struct sb_error *error)
+{
+	int r = 0;
+
+	for (struct label *l = registry_next(c->registry, NULL); l && r == 0;
+	     l = registry_next(c->registry, l))
+		r = write_label(c, l, error);
+	return r;
+}

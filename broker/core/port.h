@@ -47,7 +47,9 @@ struct dataplane_info {
 	uint64_t netns_inode;
 	uint64_t rules_bytes;  /* kernel memory of the rules map */
 	uint32_t rule_numbers; /* rules that can be counted (RuleCounters=); 0: they are not */
-	bool took_over;        /* an earlier run's dataplane was found and kept */
+	bool took_over; /* an earlier run's program steers packets to the sockets in the slots */
+	bool renewed;   /* groups, lists and owners are new and empty, and no packet meets them
+			 * before the next publish */
 };
 
 struct dataplane_port {
@@ -68,15 +70,19 @@ struct dataplane_port {
 	int (*slot_clear)(void *self, uint32_t slot);
 	/* The cookie of the socket in SLOT; -ENOENT when it is empty. */
 	int (*slot_cookie)(void *self, uint32_t slot, uint64_t *ret);
-	/* The owner word of SLOT, 0 for nobody. */
+	/* The owner word of SLOT, 0 for nobody, SB_SLOT_OWNER_UNKNOWN for a socket that an earlier
+	 * run left there. */
 	int (*slot_owner)(void *self, uint32_t slot, uint32_t *ret);
+	/* Gives SLOT, and the socket that is in it already, to OWNER. */
+	int (*slot_adopt)(void *self, uint32_t slot, uint32_t owner);
 
 	/* Writes N slots at OFFSET of slot_lists; nothing refers to that stretch yet. */
 	int (*list_store)(void *self, uint32_t offset, const uint32_t *slots, size_t n);
 	/* Publishes a group in one store. EMPTY is SB_EMPTY_*. The sequence is the adapter's. */
 	int (*group_store)(void *self, uint32_t group, uint32_t offset, uint32_t count,
 			   uint32_t empty);
-	/* What a group's word says now; any output pointer may be NULL. */
+	/* What a group's word says now, in bounds: nonsense reads as no slots, and none of
+	 * SB_EMPTY_*. Any output pointer may be NULL. */
 	int (*group_load)(void *self, uint32_t group, uint32_t *offset, uint32_t *count,
 			  uint32_t *empty);
 

@@ -21,10 +21,14 @@ struct reserved {
 	struct range slots;      /* of sockets that are gone, or that nobody knows */
 };
 
-/* A saved socket is believed when its slot holds the same cookie under the same owner: 1, 0, or a
- * negative errno when the kernel does not tell. */
+/*
+ * A saved socket is believed when its slot holds the same cookie under the same owner: 1, 0, or a
+ * negative errno when the kernel does not tell. Where the owners were made anew the cookie is
+ * enough: it names one socket for as long as the kernel runs.
+ */
 static int is_true(struct core *c, const struct label *l, const struct member *m)
 {
+	const uint32_t wanted = SB_SLOT_OWNER(l->id, m->protocol == IPPROTO_UDP);
 	uint64_t cookie;
 	uint32_t owner;
 	int r = c->dataplane.slot_cookie(c->dataplane.self, m->slot, &cookie);
@@ -33,7 +37,10 @@ static int is_true(struct core *c, const struct label *l, const struct member *m
 		r = c->dataplane.slot_owner(c->dataplane.self, m->slot, &owner);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	return cookie == m->cookie && owner == SB_SLOT_OWNER(l->id, m->protocol == IPPROTO_UDP);
+	if (cookie != m->cookie || (owner != wanted && owner != SB_SLOT_OWNER_UNKNOWN))
+		return 0;
+	r = owner == wanted ? 0 : c->dataplane.slot_adopt(c->dataplane.self, m->slot, wanted);
+	return r < 0 ? r : 1;
 }
 
 /* Nothing is dropped on a doubt: traffic flows without a broker, the next start may know. */
@@ -260,13 +267,26 @@ static int write_other_labels(struct core *c, struct sb_error *error)
 	return r;
 }
 
+/*
+ * What is first, the rules or the groups? When the kernel's groups are an earlier run's, they go on
+ * being right for the sockets of every label, under the rules in force and under the new ones: the
+ * rules are switched, then the words are stored anew, one by one. (Groups first would be wrong if
+ * the state was lost: the former rules would lead to labels that only have the same numbers.) When
+ * the groups were made anew, nobody reads them before the rules that come with them are switched
+ * in, and from then on everybody does: all of them are written first.
+ */
 static int start(struct core *c, const struct core_config *config, struct reserved *rs,
 		 const struct core_saved *saved, struct sb_error *error)
 {
-	int r;
+	struct dataplane_info info = { 0 };
+	int r = 0;
 
-	r = core_configure(c, config, error);
+	c->dataplane.info(c->dataplane.self, &info);
+	if (info.renewed)
+		r = members_write_all(c, error);
 	if (r == 0)
+		r = core_configure(c, config, error);
+	if (r == 0 && !info.renewed)
 		r = write_other_labels(c, error);
 	if (r < 0)
 		return r;

@@ -106,6 +106,7 @@ struct dataplane_port dataplane_port(struct dataplane *d)
 		.slot_clear = slot_clear,
 		.slot_cookie = slot_cookie,
 		.slot_owner = slot_owner,
+		.slot_adopt = slot_adopt,
 		.list_store = list_store,
 		.group_store = group_store,
 		.group_load = group_load,

@@ -108,6 +108,7 @@ int slot_store(void *self, uint32_t slot, uint32_t owner, int fd);
 int slot_clear(void *self, uint32_t slot);
 int slot_cookie(void *self, uint32_t slot, uint64_t *ret);
 int slot_owner(void *self, uint32_t slot, uint32_t *ret);
+int slot_adopt(void *self, uint32_t slot, uint32_t owner);
 int list_store(void *self, uint32_t offset, const uint32_t *slots, size_t n);
 int group_store(void *self, uint32_t group, uint32_t offset, uint32_t count, uint32_t empty);
 int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count, uint32_t *empty);

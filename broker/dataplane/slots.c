@@ -78,6 +78,18 @@ int slot_owner(void *self, uint32_t slot, uint32_t *ret)
 	return 0;
 }
 
+int slot_adopt(void *self, uint32_t slot, uint32_t owner)
+{
+	struct dataplane *d = self;
+
+	if (d->unloaded)
+		return -ESHUTDOWN;
+	if (slot >= SB_SLOTS_MAX)
+		return -EINVAL;
+	owner_store(d, slot, owner);
+	return 0;
+}
+
 int list_store(void *self, uint32_t offset, const uint32_t *slots, size_t n)
 {
 	struct dataplane *d = self;

@@ -17,6 +17,7 @@
 	X(slot_clear)                                                                              \
 	X(slot_cookie)                                                                             \
 	X(slot_owner)                                                                              \
+	X(slot_adopt)                                                                              \
 	X(list_store)                                                                              \
 	X(group_store)                                                                             \
 	X(group_load)                                                                              \

@@ -31,10 +31,43 @@ struct fake_dataplane *fake_dataplane_new(struct fake_calls *calls, struct fake_
 	return f;
 }
 
+static void forget_former(struct fake_dataplane *f)
+{
+	free(f->former.owners);
+	free(f->former.lists);
+	free(f->former.groups);
+	memset(&f->former, 0, sizeof(f->former));
+}
+
+/* What an earlier start wrote into new maps is gone with it, as they were never pinned. */
+static void renew(struct fake_dataplane *f)
+{
+	bool first = !f->former.groups;
+
+	if (first) {
+		f->former.owners = calloc(SB_SLOTS_MAX, sizeof(*f->former.owners));
+		f->former.lists = f->lists;
+		f->former.groups = f->groups;
+		f->lists = malloc(SB_SLOT_LIST_MAX * sizeof(*f->lists));
+		f->groups = malloc(SB_GROUPS_MAX * sizeof(*f->groups));
+	}
+	if (!f->former.owners || !f->lists || !f->groups)
+		abort();
+	memset(f->lists, 0, SB_SLOT_LIST_MAX * sizeof(*f->lists));
+	memset(f->groups, 0, SB_GROUPS_MAX * sizeof(*f->groups));
+	for (uint32_t i = 0; i < SB_SLOTS_MAX; i++) {
+		if (first)
+			f->former.owners[i] = f->slots[i].owner;
+		f->slots[i].owner =
+			f->slots[i].cookie || f->former.owners[i] ? SB_SLOT_OWNER_UNKNOWN : 0;
+	}
+}
+
 void fake_dataplane_free(struct fake_dataplane *f)
 {
 	if (!f)
 		return;
+	forget_former(f);
 	free(f->tables.words);
 	free(f->slots);
 	free(f->lists);
@@ -86,6 +119,8 @@ static int compile_new(struct fake_dataplane *f, const struct ruleset *rules)
 	free(f->tables.words);
 	f->tables = t;
 	f->n_generations++;
+	f->other_version = false;
+	forget_former(f);
 	return 0;
 }
 
@@ -118,13 +153,18 @@ static int edit(void *self, const struct ruleset *rules, const struct sb_prefix 
 /* -- slots and groups -----------------------------------------------------------------------------
  */
 
-static bool is_listed(const struct fake_dataplane *f, uint32_t slot)
+static bool is_in(const uint64_t *groups, const uint32_t *lists, uint32_t slot)
 {
-	for (uint32_t g = 0; g < SB_GROUPS_MAX; g++)
-		for (uint32_t i = 0; i < SB_GROUP_COUNT(f->groups[g]); i++)
-			if (f->lists[SB_GROUP_LIST(f->groups[g]) + i] == slot)
+	for (uint32_t g = 0; groups && g < SB_GROUPS_MAX; g++)
+		for (uint32_t i = 0; i < SB_GROUP_COUNT(groups[g]); i++)
+			if (lists[SB_GROUP_LIST(groups[g]) + i] == slot)
 				return true;
 	return false;
+}
+
+static bool is_listed(const struct fake_dataplane *f, uint32_t slot)
+{
+	return is_in(f->groups, f->lists, slot) || is_in(f->former.groups, f->former.lists, slot);
 }
 
 static int slot_store(void *self, uint32_t slot, uint32_t owner, int fd)
@@ -177,6 +217,19 @@ static int slot_owner(void *self, uint32_t slot, uint32_t *ret)
 	if (r == 0)
 		*ret = f->slots[slot].owner;
 	return r;
+}
+
+static int slot_adopt(void *self, uint32_t slot, uint32_t owner)
+{
+	struct fake_dataplane *f = self;
+	int r = call(f, FAKE_CALL_slot_adopt);
+
+	if (r < 0)
+		return r;
+	if (!f->slots[slot].cookie || f->slots[slot].owner != SB_SLOT_OWNER_UNKNOWN)
+		violation(f, "a slot is adopted that has an owner, or no socket", slot);
+	f->slots[slot].owner = owner;
+	return fake_call_changed(f->calls);
 }
 
 static int list_store(void *self, uint32_t offset, const uint32_t *slots, size_t n)
@@ -286,15 +339,27 @@ void fake_close(struct fake_dataplane *f, uint64_t cookie)
 /* -- packets --------------------------------------------------------------------------------------
  */
 
+static uint64_t word_met(const struct fake_dataplane *f, uint32_t group)
+{
+	return (f->former.groups ? f->former.groups : f->groups)[group];
+}
+
+static uint32_t owner_met(const struct fake_dataplane *f, uint32_t slot)
+{
+	return f->former.owners ? f->former.owners[slot] : f->slots[slot].owner;
+}
+
 static uint64_t pick(const struct fake_dataplane *f, uint32_t group, uint32_t owner,
 		     uint16_t from_port, struct sb_group_counters *n)
 {
-	uint32_t offset = SB_GROUP_LIST(f->groups[group]), count = SB_GROUP_COUNT(f->groups[group]);
+	const uint32_t *lists = f->former.lists ? f->former.lists : f->lists;
+	uint64_t word = word_met(f, group);
+	uint32_t offset = SB_GROUP_LIST(word), count = SB_GROUP_COUNT(word);
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t slot = f->lists[(offset + (from_port + i) % count) % SB_SLOT_LIST_MAX];
+		uint32_t slot = lists[(offset + (from_port + i) % count) % SB_SLOT_LIST_MAX];
 
-		if (slot < SB_SLOTS_MAX && f->slots[slot].cookie && f->slots[slot].owner == owner)
+		if (slot < SB_SLOTS_MAX && f->slots[slot].cookie && owner_met(f, slot) == owner)
 			return f->slots[slot].cookie;
 		n->dead_slots++;
 	}
@@ -342,8 +407,8 @@ static struct verdict walk(const struct fake_dataplane *f, const struct packet *
 		return (struct verdict){ .kind = VERDICT_SOCKET, .cookie = cookie };
 	n->misses++;
 	return (struct verdict){
-		.kind = SB_GROUP_EMPTY(f->groups[group]) == SB_EMPTY_PASS ? VERDICT_PASS
-									  : VERDICT_DROP,
+		.kind = SB_GROUP_EMPTY(word_met(f, group)) == SB_EMPTY_PASS ? VERDICT_PASS
+									    : VERDICT_DROP,
 	};
 }
 
@@ -399,6 +464,7 @@ static void info(void *self, struct dataplane_info *ret)
 		.rule_numbers = f->rule_numbers,
 		.rules_bytes = f->tables.capacity * sizeof(uint64_t),
 		.took_over = f->n_generations > 0,
+		.renewed = f->former.groups != NULL,
 	};
 }
 
@@ -417,6 +483,8 @@ static int unload(void *self, struct sb_error *error)
 
 struct dataplane_port fake_dataplane_port(struct fake_dataplane *f)
 {
+	if (f->other_version)
+		renew(f);
 	return (struct dataplane_port){
 		.self = f,
 		.publish = publish,
@@ -425,6 +493,7 @@ struct dataplane_port fake_dataplane_port(struct fake_dataplane *f)
 		.slot_clear = slot_clear,
 		.slot_cookie = slot_cookie,
 		.slot_owner = slot_owner,
+		.slot_adopt = slot_adopt,
 		.list_store = list_store,
 		.group_store = group_store,
 		.group_load = group_load,

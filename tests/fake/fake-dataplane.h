@@ -34,6 +34,13 @@ struct fake_dataplane {
 	size_t n_programs;
 	bool cannot_run; /* no test run: VERDICT_UNKNOWN */
 	bool hostile;    /* what is pinned was damaged: do not insist on order */
+	/* What packets meet was made by another version: whoever asks for the port next gets
+	 * owners, lists and groups that are new, until publish() the packets stay with these. */
+	bool other_version;
+	struct {
+		uint32_t *owners, *lists;
+		uint64_t *groups; /* NULL: packets meet those above */
+	} former;
 	bool unloaded;
 };
 

@@ -224,6 +224,14 @@ static void close_some(struct world *w)
 	fake_close(w->kernel, APP_6);
 }
 
+static void other_version(struct world *w)
+{
+	w->kernel->other_version = true;
+	/* All groups are written, and again: some failures will do. */
+	w->calls.limit[FAKE_CALL_group_store] = 40;
+	close_some(w);
+}
+
 static int restart_changed(struct world *w)
 {
 	config_clear(w);
@@ -272,6 +280,7 @@ const struct scenario scenarios[] = {
 	{ "reload", reload },
 	{ "start", restart, .restarts = true },
 	{ "start, changed meanwhile", restart_changed, close_some, true },
+	{ "start on new maps", restart, other_version, true },
 	{ "sweep", sweep, close_some },
 	{ "sweep, state removed", sweep, remove_state },
 	{ "hold: register", hold_register },

@@ -207,6 +207,78 @@ static void test_foreign_slots(void **state)
 	assert_int_equal(hit(w, "udp", "192.0.2.1", 53), DNS);
 }
 
+/* Owners, lists and groups were made anew: the same sockets under the same labels, and what was in
+ * a slot that the state does not know is cleared as ever. */
+static void test_new_maps(void **state)
+{
+	struct world *w = *state;
+	_cleanup_free_ char *before = model_text(w), *after = NULL;
+
+	w->kernel->slots[500] = (struct fake_slot){ 1234, SB_SLOT_OWNER(0, 0) };
+	w->kernel->other_version = true;
+	assert_int_equal(world_start(w), 0);
+	assert_false(w->kernel->other_version);
+	check_traffic(w);
+	after = model_text(w);
+	assert_string_equal(before, after);
+	assert_int_equal(filled(w), 3);
+	assert_int_equal(used_groups(w), 2);
+	assert_int_equal(w->core->registry->lists.used, 3);
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
+}
+
+/* Every socket of the state is there, but another one sits in its slot. */
+static void test_new_maps_and_other_sockets(void **state)
+{
+	struct world *w = *state;
+	const struct label *l = registry_find(w->core->registry, "web");
+
+	w->kernel->slots[l->members[0].slot].cookie = 4242;
+	w->kernel->slots[l->members[1].slot].cookie = 4243;
+	w->kernel->other_version = true;
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 80), DROP);
+	assert_int_equal(hit(w, "udp", "192.0.2.1", 53), DNS);
+	assert_int_equal(filled(w), 1);
+}
+
+/* Living sockets are not given up for a lost state, whoever made the maps. */
+static void test_new_maps_and_empty_state(void **state)
+{
+	struct world *w = *state;
+
+	forget_state(w);
+	w->kernel->other_version = true;
+	check_refusal(w, world_start(w), ENOENT, "3 pinned sockets are in use");
+	check_traffic(w);
+	close_all(w);
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(hit(w, "tcp", "192.0.2.1", 80), PASS);
+	assert_int_equal(filled(w), 0);
+}
+
+/* It is no packet's business when a start with new maps is given up before they are met. */
+static void test_new_maps_given_up(void **state)
+{
+	struct world *w = *state;
+	_cleanup_free_ char *labels = strdup(w->state->labels.data);
+
+	w->kernel->other_version = true;
+	w->calls.limit[FAKE_CALL_group_load] = w->calls.limit[FAKE_CALL_slot_owner] = 10;
+	for (size_t n = 1; n == 1 || w->calls.failed_call != FAKE_CALL_publish; n++) {
+		fake_calls_begin(&w->calls, n, EIO);
+		if (world_start(w) == 0) /* a call that may fail */
+			w->kernel->other_version = true;
+		assert_true(w->calls.failed);
+		fake_calls_begin(&w->calls, 0, 0);
+		check_traffic(w);
+		assert_string_equal(w->state->labels.data, labels);
+	}
+	assert_int_equal(world_start(w), 0);
+	check_traffic(w);
+}
+
 /* Groups whose words make no sense. */
 static void test_hostile_groups(void **state)
 {
@@ -610,6 +682,10 @@ int main(void)
 		TEST(test_empty_state_and_unreadable_slots),
 		TEST(test_strangers),
 		TEST(test_foreign_slots),
+		TEST(test_new_maps),
+		TEST(test_new_maps_and_other_sockets),
+		TEST(test_new_maps_and_empty_state),
+		TEST(test_new_maps_given_up),
 		TEST(test_hostile_groups),
 		TEST(test_newer_labels),
 		TEST(test_foreign_labels),
