@@ -67,7 +67,7 @@ static __always_inline __u32 sb_slot(__u32 at)
 
 static __always_inline __u32 sb_owner(__u32 slot)
 {
-	const volatile __u32 *owners = sb_value(&slot_owners);
+	const volatile sb_slot_owner *owners = sb_value(&slot_owners);
 
 	return owners[slot & (SB_SLOTS_MAX - 1)];
 }

@@ -57,7 +57,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__uint(key_size, 4);
-	__uint(value_size, SB_SLOTS_MAX * sizeof(__u32));
+	__uint(value_size, SB_SLOTS_MAX * sizeof(sb_slot_owner));
 } slot_owners SEC(".maps");
 
 struct {

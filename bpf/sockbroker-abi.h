@@ -2,8 +2,9 @@
 /*
  * What the sk_lookup program and the broker share: the layout of every map, and what it means.
  *
- * Two kinds of maps. The lasting ones are created once and pinned for ever: the sockmap, groups,
- * slot_lists, slot_owners and counters. The rules map belongs to one generation: a program is
+ * The sockmap is for ever: the same in every version, so that any one can take the sockets over.
+ * groups, slot_lists, slot_owners and counters last as long as the ABI number stays the same; a
+ * version with a higher one makes them anew. The rules map belongs to one generation: a program is
  * loaded together with it and both are replaced in one BPF_LINK_UPDATE. All but the sockmap and the
  * counters are BPF arrays of one large value, mappable, which the program addresses directly: its
  * loader turns what names such a map into BPF_PSEUDO_MAP_VALUE.
@@ -15,13 +16,27 @@
 
 #include <linux/types.h>
 
-/* Raised when the layout of a lasting map changes; see docs/DATAPLANE.md. */
+/*
+ * Raised when the layout or the meaning of a map other than the rules changes, never lowered; see
+ * docs/DATAPLANE.md. With SB_ABI_NEXT, for tests only, this is a made-up later version, in which all
+ * that may have another shape has one.
+ */
+#ifndef SB_ABI_NEXT
 #define SB_ABI_VERSION 2
 
 #define SB_LABELS_MAX 4096
-#define SB_SLOTS_MAX 65536	/* slots of the sockmap, 8 bytes each */
 #define SB_GROUP_SLOTS_MAX 256	/* sockets of one group */
 #define SB_SLOT_LIST_MAX 262144 /* room for the slot lists of all groups, 4 bytes each */
+typedef __u32 sb_slot_owner;	/* a word of slot_owners */
+#else
+#define SB_ABI_VERSION 3
+
+#define SB_LABELS_MAX 8192
+#define SB_GROUP_SLOTS_MAX 512
+#define SB_SLOT_LIST_MAX 524288
+typedef __u64 sb_slot_owner;
+#endif
+#define SB_SLOTS_MAX 65536 /* slots of the sockmap, 8 bytes each; for ever */
 
 /*
  * A group is the sockets of one label for packets of one protocol and one packet family. Its id:
@@ -70,7 +85,7 @@
 
 /*
  * slot_lists: sockmap slots (__u32) of all groups, each group's list contiguous.
- * slot_owners: for each sockmap slot the label and protocol that own it,
+ * slot_owners: for each sockmap slot the label and protocol that own it (sb_slot_owner),
  *     SB_SLOT_OWNER(label, udp) = label * 2 + udp + 1, 0: nobody.
  * SB_SLOT_OWNER_UNKNOWN stands, in a map that was made anew, at slots that had an owner or a socket
  * before, until it is known whose: no packet is given to it.
@@ -81,7 +96,14 @@
 #define SB_SLOT_OWNER(label, udp) ((__u32)(label) * 2 + ((udp) ? 1 : 0) + 1)
 #define SB_SLOT_OWNER_UNKNOWN 0xffffffffU
 
-/* counters: per CPU, one row a group; packets are counted in the row of their own family. */
+/*
+ * counters: per CPU, one row a group; packets are counted in the row of their own family. In every
+ * version the row of the one before is its beginning: fields are added at the end, and stay.
+ *
+ * The rows of the other kinds, SB_COUNTERS_FORMER further, hold what maps of earlier versions had
+ * counted: they can be written while the program counts in the others.
+ */
+#define SB_COUNTERS_FORMER 2 /* V4 -> DUAL, V6 -> HOLD */
 struct sb_group_counters {
 	__u64 lookups;	      /* a rule matched */
 	__u64 misses;	      /* ... and no socket took it */
@@ -92,6 +114,9 @@ struct sb_group_counters {
 	__u64 err_state;      /* ESOCKTNOSUPPORT: not listening, or connected */
 	__u64 err_other;      /* anything else */
 	__u64 held;	      /* no socket was alive, and one of SB_GROUP_HOLD took it (since ABI 2) */
+#ifdef SB_ABI_NEXT
+	__u64 next[3];
+#endif
 };
 
 /*
@@ -132,7 +157,7 @@ struct sb_group_counters {
  * With rule counters on, as many words again follow, the number of the rule behind each interval.
  */
 struct sb_rules_header {
-	__u32 abi;	     /* SB_ABI_VERSION */
+	__u32 abi;	     /* SB_ABI_VERSION; here, and generation there, in every version */
 	__u32 words;	     /* size of the value */
 	__u32 words_used;    /* allocated from the start */
 	__u32 short_root[2]; /* [0] IPv4, [1] IPv6 */
@@ -183,8 +208,12 @@ struct sb_rules_header {
 
 #ifndef __bpf__
 _Static_assert(sizeof(struct sb_rules_header) == 40, "layout");
+_Static_assert(__builtin_offsetof(struct sb_rules_header, abi) == 0, "for ever");
+_Static_assert(__builtin_offsetof(struct sb_rules_header, generation) == 24, "for ever");
 _Static_assert(sizeof(struct sb_rules_header) <= SB_RULES_HEADER_WORDS * 8, "layout");
+#ifndef SB_ABI_NEXT
 _Static_assert(sizeof(struct sb_group_counters) == 72, "layout");
+#endif
 _Static_assert(SB_SLOT_LIST_MAX <= 1 << 24, "groups word");
 #endif
 

@@ -33,12 +33,11 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_options *optio
 		   struct sb_error *error)
 {
 	_cleanup_(dataplane_freep) struct dataplane *d = calloc(1, sizeof(*d));
-	bool complete;
 	int r;
 
 	if (!d)
 		return sb_fail(error, ENOMEM, "out of memory");
-	d->lock = d->netns = d->link = d->hits.map = -1;
+	d->lock = d->netns = d->link = d->hits.map = d->former_counters = -1;
 	d->live = GENERATION_NONE;
 	for (int i = 0; i < MAP_COUNT; i++)
 		d->maps[i] = -1;
@@ -56,14 +55,13 @@ int dataplane_open(struct dataplane **ret, const struct dataplane_options *optio
 	if (r == 0)
 		r = pins_open(d, options->bpffs, error);
 	if (r == 0)
-		r = maps_open(d, &complete, error);
+		r = adopt(d, error);
+	if (r == 0)
+		r = maps_open(d, error);
 	if (r == 0)
 		r = hits_open(d, options->rule_numbers, error);
-	if (r == 0)
-		r = link_open(d, error);
 	if (r < 0)
 		return r;
-	d->took_over = d->took_over && complete;
 	*ret = TAKE_PTR(d);
 	return 0;
 }
@@ -93,6 +91,7 @@ static void info(void *self, struct dataplane_info *ret)
 		.rules_bytes = SB_RULES_BYTES(d->live.tables.capacity),
 		.rule_numbers = d->hits.numbers,
 		.took_over = d->took_over,
+		.renewed = d->renewed,
 	};
 }
 

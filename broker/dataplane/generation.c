@@ -206,23 +206,24 @@ int generation_build(struct dataplane *d, const struct ruleset *rules, uint64_t 
 	return 0;
 }
 
-uint64_t generation_number(int map)
+int generation_identify(int map, uint32_t *abi, uint64_t *number)
 {
 	struct sb_rules_header *header;
 	struct bpf_map_info info = {};
-	uint64_t number = 0;
+	int r = object_info(map, &info, sizeof(info));
 
-	if (object_info(map, &info, sizeof(info)) < 0 || info.type != BPF_MAP_TYPE_ARRAY ||
-	    info.max_entries != 1 || info.map_flags != BPF_F_MMAPABLE ||
-	    info.value_size < SB_RULES_BYTES(SB_RULES_FIRST_BLOCK))
-		return 0;
+	if (r < 0)
+		return r;
+	if (info.type != BPF_MAP_TYPE_ARRAY || info.max_entries != 1 ||
+	    info.map_flags != BPF_F_MMAPABLE || info.value_size < sizeof(*header))
+		return -EPROTO;
 	header = mmap(NULL, sizeof(*header), PROT_READ, MAP_SHARED, map, 0);
 	if (header == MAP_FAILED)
-		return 0;
-	if (header->abi == SB_ABI_VERSION)
-		number = header->generation;
+		return -errno;
+	*abi = header->abi;
+	*number = header->generation;
 	munmap(header, sizeof(*header));
-	return number;
+	return *abi ? 0 : -EPROTO;
 }
 
 int edit_live(void *self, const struct ruleset *rules, const struct sb_prefix *prefix,

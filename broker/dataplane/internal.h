@@ -3,9 +3,13 @@
  * The parts of the dataplane, for each other:
  *     privilege   why the kernel refuses, as a sentence
  *     pins        the directory and the names in it
- *     maps        the lasting maps, their slots, groups and counters
+ *     maps        the lasting maps: taking them over, or making them anew
+ *     slots       what is in them: slots, lists, groups
+ *     counters    and counters, also those of former versions
  *     generation  a rules map and the program bound to it
- *     link        what is attached to the namespace, and taking it over
+ *     switch      the pins of a generation while it is switched in
+ *     adopt       what is attached when the broker starts
+ *     link        attaching, and updating what is attached
  *     ask         what the kernel says: test runs, other programs
  */
 #pragma once
@@ -23,12 +27,14 @@
 
 enum map_id {
 	MAP_SOCKMAP,
+	/* From here on those that another version may make anew. */
 	MAP_GROUPS,
 	MAP_SLOT_LISTS,
 	MAP_SLOT_OWNERS,
 	MAP_COUNTERS,
 	MAP_COUNT,
 };
+#define MAP_RENEWABLE MAP_GROUPS
 
 /* A rules map and the program that walks it. All zero and -1: none. */
 struct generation {
@@ -53,9 +59,14 @@ struct dataplane {
 	bool has_ifindex; /* the kernel's ctx->ingress_ifindex */
 	bool took_over;
 	bool unloaded;
+	uint32_t former_abi; /* of what was attached at the start; 0: nothing, or not known */
+	bool former_ours;    /* its program was pinned here, by us */
+	bool renewed;    /* the maps from MAP_RENEWABLE on are new: the next publish pins them */
+	bool unfinished; /* a switch is done, but for its pins' names */
 	enum tables_wide wide;
 	int maps[MAP_COUNT];
 	void *memory[MAP_COUNT]; /* of mappable ones, else NULL */
+	int former_counters;     /* what is attached counts there, until MAP_COUNTERS follows; -1 */
 	int n_cpus;
 	struct hits hits;
 	int link; /* -1: nothing attached */
@@ -88,9 +99,12 @@ enum object_kind {
 };
 
 /* The fd of the object pinned as NAME; -ENOENT without a sentence; -EEXIST with one when something
- * of another kind stands there. */
+ * of another kind stands there, -EPERM when it is somebody else's. */
 int pin_get(const struct dataplane *d, const char *name, enum object_kind kind,
 	    struct sb_error *error);
+/* The same, but what is of another kind goes, for -ENOENT: it can be made again. */
+int pin_get_or_clear(const struct dataplane *d, const char *name, enum object_kind kind,
+		     struct sb_error *error);
 int pin_set(const struct dataplane *d, const char *name, int fd, struct sb_error *error);
 int pin_rename(const struct dataplane *d, const char *from, const char *to, struct sb_error *error);
 /* An absent one is fine. */
@@ -98,10 +112,16 @@ int pin_remove(const struct dataplane *d, const char *name, struct sb_error *err
 
 /* maps.c */
 
-/* Takes over the pinned lasting maps, makes those that are missing. *COMPLETE: all were there. */
-int maps_open(struct dataplane *d, bool *complete, struct sb_error *error);
+/* Takes over the sockmap and the other lasting maps that the attached program uses, after adopt().
+ * Those that are of another version, or not to be believed, are made anew: empty, not pinned yet.
+ * A sockmap that is not the program's, or of another shape, is refused: there is no other. */
+int maps_open(struct dataplane *d, struct sb_error *error);
 void maps_close(struct dataplane *d);
 const char *map_name(enum map_id id);
+/* "groups_new" */
+#define MAP_NAME_MAX 32
+const char *map_name_new(enum map_id id, char buf[static MAP_NAME_MAX]);
+uint32_t map_number(int fd); /* the kernel's id of a map, 0: unknown */
 
 /* slots.c: the functions of struct dataplane_port. */
 int slot_store(void *self, uint32_t slot, uint32_t owner, int fd);
@@ -112,8 +132,13 @@ int slot_adopt(void *self, uint32_t slot, uint32_t owner);
 int list_store(void *self, uint32_t offset, const uint32_t *slots, size_t n);
 int group_store(void *self, uint32_t group, uint32_t offset, uint32_t count, uint32_t empty);
 int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count, uint32_t *empty);
+
+/* counters.c: of the port, too. */
 int counters_read(void *self, uint32_t group, struct sb_group_counters *ret);
 int counters_reset(void *self, uint32_t group);
+/* Adds what the map FORMER has counted to the rows for that of the map NEXT, of any versions; as
+ * often as you like, once nothing counts in FORMER any more. -EPROTO: it has other rows. */
+int counters_carry(int former, int next, int n_cpus);
 
 /* hits.c */
 
@@ -136,16 +161,26 @@ void generation_close(struct generation *g);
  */
 int generation_build(struct dataplane *d, const struct ruleset *rules, uint64_t number,
 		     struct generation *ret, struct sb_error *error);
-/* The number in a pinned rules map, or 0 when that is no rules map of ours. */
-uint64_t generation_number(int map);
+/* What a pinned map of rules, of whatever version, says of itself; -EPROTO when it is none. */
+int generation_identify(int map, uint32_t *abi, uint64_t *number);
 int edit_live(void *self, const struct ruleset *rules, const struct sb_prefix *prefix,
 	      struct sb_error *error);
 
-/* link.c */
+/* switch.c */
 
-/* Takes over the pinned link and what it runs, and finishes or clears away a switch that a crash
- * interrupted. */
-int link_open(struct dataplane *d, struct sb_error *error);
+/* Steps 1 and 3 of a switch, and taking back step 1. */
+int switch_pin(const struct dataplane *d, const struct generation *g, struct sb_error *error);
+int switch_finish(const struct dataplane *d, struct sb_error *error);
+int switch_clear(const struct dataplane *d, struct sb_error *error);
+
+/* adopt.c */
+
+/* Looks at the pinned link and at what it runs, refuses what this version cannot take over, and
+ * finishes or clears away a switch that a crash interrupted. */
+int adopt(struct dataplane *d, struct sb_error *error);
+bool program_uses(int program, int map);
+
+/* link.c */
 int publish(void *self, const struct ruleset *rules, struct sb_error *error);
 int unload(void *self, struct sb_error *error);
 

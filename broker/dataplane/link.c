@@ -1,206 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * What is attached to the namespace, and how one generation follows another.
- *
- * A switch has these steps, and may stop between any two of them:
- *     1. pin the new generation as rules.new and prog.new
- *     2. update the link: from here on packets meet the new generation
- *     3. rename rules.new to rules, then prog.new to prog
- * The link knows the id of the program that it runs, so the next start can tell where it stopped:
- * the link runs prog.new: finish step 3, otherwise remove the *.new. Whatever it finds, the link
- * runs one whole generation, which needs no pins to go on, for link, program and maps hold each
- * other.
- */
+/* Attaching to the namespace, and updating what is attached. */
 #include <bpf/bpf.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "broker/base/log.h"
 #include "broker/dataplane/internal.h"
-
-#define PROGRAM_MAPS_MAX 16
-
-/* The fd of the pinned program or map; -ENOENT also for a thing of another kind, which goes: what
- * belongs to one generation can be made again. */
-static int pin_get_or_clear(const struct dataplane *d, const char *name, enum object_kind kind,
-			    struct sb_error *error)
-{
-	int fd = pin_get(d, name, kind, error), r;
-
-	if (fd != -EEXIST)
-		return fd;
-	r = pin_remove(d, name, error);
-	return r < 0 ? r : -ENOENT;
-}
-
-static int clear_generation(const struct dataplane *d, struct sb_error *error)
-{
-	const char *const names[] = { PIN_RULES_NEW, PIN_PROGRAM_NEW, PIN_RULES, PIN_PROGRAM };
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(names) && r == 0; i++)
-		r = pin_remove(d, names[i], error);
-	return r;
-}
-
-static int clear_new(const struct dataplane *d, struct sb_error *error)
-{
-	int r = pin_remove(d, PIN_RULES_NEW, error);
-
-	return r < 0 ? r : pin_remove(d, PIN_PROGRAM_NEW, error);
-}
-
-/* Step 3. The rules first, so that prog.new is there as long as there is something to finish. */
-static int finish_switch(const struct dataplane *d, struct sb_error *error)
-{
-	int r = pin_rename(d, PIN_RULES_NEW, PIN_RULES, error);
-
-	if (r < 0 && r != -ENOENT)
-		return r;
-	return pin_rename(d, PIN_PROGRAM_NEW, PIN_PROGRAM, error);
-}
-
-static uint32_t program_id(int fd)
-{
-	struct bpf_prog_info info = {};
-
-	return object_info(fd, &info, sizeof(info)) < 0 ? 0 : info.id;
-}
-
-static uint32_t map_id(int fd)
-{
-	struct bpf_map_info info = {};
-
-	return object_info(fd, &info, sizeof(info)) < 0 ? 0 : info.id;
-}
-
-static bool program_uses(int program, int map)
-{
-	uint32_t ids[PROGRAM_MAPS_MAX] = {}, wanted = map_id(map);
-	struct bpf_prog_info info = {
-		.nr_map_ids = PROGRAM_MAPS_MAX,
-		.map_ids = (uint64_t)(uintptr_t)ids,
-	};
-
-	if (wanted == 0 || object_info(program, &info, sizeof(info)) < 0)
-		return false;
-	for (uint32_t i = 0; i < info.nr_map_ids && i < PROGRAM_MAPS_MAX; i++) {
-		if (ids[i] == wanted)
-			return true;
-	}
-	return false;
-}
-
-static bool uses_lasting_maps(const struct dataplane *d, int program)
-{
-	for (enum map_id id = 0; id < MAP_COUNT; id++) {
-		if (!program_uses(program, d->maps[id]))
-			return false;
-	}
-	return true;
-}
-
-/* The program with the id that the link runs: pinned, or still pinned as new. */
-static int adopt_program(struct dataplane *d, uint32_t id, struct sb_error *error)
-{
-	int fd = pin_get_or_clear(d, PIN_PROGRAM_NEW, OBJECT_PROGRAM, error), r;
-
-	if (fd < 0 && fd != -ENOENT)
-		return fd;
-	if (fd >= 0 && program_id(fd) == id) {
-		r = finish_switch(d, error);
-	} else {
-		fd = sb_close(fd);
-		r = clear_new(d, error);
-	}
-	if (r < 0) {
-		sb_close(fd);
-		return r;
-	}
-	if (fd < 0)
-		fd = pin_get_or_clear(d, PIN_PROGRAM, OBJECT_PROGRAM, error);
-	if (fd < 0 && fd != -ENOENT)
-		return fd;
-	if (fd >= 0 && program_id(fd) != id)
-		fd = sb_close(fd);
-	/* Somebody put another program into our link. It is known by its id at best. */
-	d->live.program = fd >= 0 ? fd : bpf_prog_get_fd_by_id(id);
-	if (d->live.program < 0)
-		d->live.program = -1;
-	d->live.program_id = id;
-	return 0;
-}
-
-static int adopt_rules(struct dataplane *d, struct sb_error *error)
-{
-	int fd = pin_get_or_clear(d, PIN_RULES, OBJECT_MAP, error);
-
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	d->live.number = generation_number(fd);
-	if (d->live.program < 0 || !program_uses(d->live.program, fd)) {
-		sb_close(fd);
-		return 0;
-	}
-	d->live.map = fd;
-	d->live.map_id = map_id(fd);
-	return 0;
-}
-
-/* 0: ours. -ENOENT: it hangs in the air, its namespace is gone. */
-static int check_link(struct dataplane *d, int fd, uint32_t *program, struct sb_error *error)
-{
-	struct bpf_link_info info = {};
-	char path[PATH_MAX];
-	int r = object_info(fd, &info, sizeof(info));
-
-	if (r < 0)
-		return sb_fail(error, -r, "%s: %s", pin_path(d, PIN_LINK, path), strerror(-r));
-	if (info.type != BPF_LINK_TYPE_NETNS || info.netns.attach_type != BPF_SK_LOOKUP)
-		return sb_fail(
-			error, EEXIST,
-			"%s is no sk_lookup link, so sockbroker has not made it: remove it or "
-			"name another directory with --bpffs",
-			pin_path(d, PIN_LINK, path));
-	if (info.netns.netns_ino == 0)
-		return -ENOENT;
-	if (info.netns.netns_ino != d->netns_inode)
-		return sb_fail(
-			error, EXDEV,
-			"%s steers another network namespace (inode %u) than the one asked for "
-			"(inode %llu): name another directory with --bpffs, or unload that one "
-			"first",
-			pin_path(d, PIN_LINK, path), info.netns.netns_ino,
-			(unsigned long long)d->netns_inode);
-	d->link_id = info.id;
-	*program = info.prog_id;
-	return 0;
-}
-
-int link_open(struct dataplane *d, struct sb_error *error)
-{
-	_cleanup_close_ int fd = pin_get(d, PIN_LINK, OBJECT_LINK, error);
-	uint32_t program = 0;
-	int r;
-
-	if (fd < 0 && fd != -ENOENT)
-		return fd;
-	r = fd < 0 ? -ENOENT : check_link(d, fd, &program, error);
-	if (r == -ENOENT) {
-		r = pin_remove(d, PIN_LINK, error);
-		return r < 0 ? r : clear_generation(d, error);
-	}
-	if (r < 0)
-		return r;
-	r = adopt_program(d, program, error);
-	if (r == 0)
-		r = adopt_rules(d, error);
-	if (r < 0)
-		return r;
-	d->link = TAKE_FD(fd);
-	d->took_over = d->live.program >= 0 && uses_lasting_maps(d, d->live.program);
-	return 0;
-}
 
 static int create_link(struct dataplane *d, int program, struct sb_error *error)
 {
@@ -248,43 +52,49 @@ static int update_link(struct dataplane *d, int program, struct sb_error *error)
 	return r < 0 ? explain_refusal(error, -r, "switching to the new rules") : 0;
 }
 
-static int switch_to(struct dataplane *d, const struct generation *g, struct sb_error *error)
+/* Packets meet the new generation already; the next publish, or the next start, goes on with the
+ * names if that fails here. */
+static void finish(struct dataplane *d)
 {
-	int r = clear_new(d, error);
+	struct sb_error trouble = {};
 
-	if (r == 0)
-		r = pin_set(d, PIN_RULES_NEW, g->map, error);
-	if (r == 0)
-		r = pin_set(d, PIN_PROGRAM_NEW, g->program, error);
-	if (r == 0)
-		r = d->link < 0 ? create_link(d, g->program, error)
-				: update_link(d, g->program, error);
-	if (r < 0)
-		clear_new(d, NULL);
-	return r;
+	d->unfinished = switch_finish(d, &trouble) < 0;
+	if (d->unfinished)
+		log_warning("pins of the new rules: %s", trouble.message);
+	/* Now they are what is attached. */
+	d->renewed = false;
+	d->former_counters = sb_close(d->former_counters);
 }
 
 int publish(void *self, const struct ruleset *rules, struct sb_error *error)
 {
 	struct dataplane *d = self;
 	struct generation g = GENERATION_NONE;
-	struct sb_error trouble = {};
-	int r;
+	int r = 0;
 
 	if (d->unloaded)
 		return sb_fail(error, ESHUTDOWN, "the dataplane is unloaded");
+	if (d->unfinished)
+		r = switch_finish(d, error);
+	if (r < 0)
+		return r;
+	d->unfinished = false;
 	r = generation_build(d, rules, d->live.number + 1, &g, error);
 	if (r == 0)
-		r = switch_to(d, &g, error);
+		r = switch_pin(d, &g, error);
+	if (r == 0) {
+		r = d->link < 0 ? create_link(d, g.program, error)
+				: update_link(d, g.program, error);
+		if (r < 0)
+			switch_clear(d, NULL);
+	}
 	if (r < 0) {
 		generation_close(&g);
 		return r;
 	}
 	generation_close(&d->live);
 	d->live = g;
-	/* Packets meet the new rules already, and the next start finishes the names. */
-	if (finish_switch(d, &trouble) < 0)
-		log_warning("pins of the new rules: %s", trouble.message);
+	finish(d);
 	return 0;
 }
 
@@ -299,7 +109,11 @@ int unload(void *self, struct sb_error *error)
 		return sb_fail(error, ESHUTDOWN, "the dataplane is unloaded");
 	r = pin_remove(d, PIN_LINK, error);
 	if (r == 0)
-		r = clear_generation(d, error);
+		r = switch_clear(d, error);
+	if (r == 0)
+		r = pin_remove(d, PIN_RULES, error);
+	if (r == 0)
+		r = pin_remove(d, PIN_PROGRAM, error);
 	for (enum map_id id = 0; id < MAP_COUNT && r == 0; id++)
 		r = pin_remove(d, map_name(id), error);
 	if (r < 0)

@@ -117,6 +117,23 @@ static bool is_kind(int fd, enum object_kind kind)
 	return strcmp(target, names[kind]) == 0;
 }
 
+/* Nobody else can come so far, but somebody may have been here before the directory was ours. */
+static int check_owner(const char *path, const struct stat *st, struct sb_error *error)
+{
+	if (st->st_uid != geteuid())
+		return sb_fail(
+			error, EPERM,
+			"%s belongs to uid %u, not to uid %u, which this broker runs as, and "
+			"who has it can steer traffic: look who did that, then chown it",
+			path, st->st_uid, geteuid());
+	if (st->st_mode & 077)
+		return sb_fail(error, EPERM,
+			       "others may open %s and so steer traffic: look who did that, then "
+			       "chmod 0600 it",
+			       path);
+	return 0;
+}
+
 int pin_get(const struct dataplane *d, const char *name, enum object_kind kind,
 	    struct sb_error *error)
 {
@@ -132,6 +149,12 @@ int pin_get(const struct dataplane *d, const char *name, enum object_kind kind,
 	if (lstat(pin_path(d, name, path), &st) < 0)
 		return errno == ENOENT ? -ENOENT
 				       : sb_fail(error, errno, "%s: %s", path, strerror(errno));
+	if (S_ISREG(st.st_mode)) {
+		int r = check_owner(path, &st, error);
+
+		if (r < 0)
+			return r;
+	}
 	/* A symbolic link would lead out of the directory that was checked. */
 	fd = S_ISREG(st.st_mode) ? bpf_obj_get(path) : -EACCES;
 	if (fd == -EPERM)
@@ -145,6 +168,21 @@ int pin_get(const struct dataplane *d, const char *name, enum object_kind kind,
 			"another directory with --bpffs",
 			path, names[kind]);
 	return TAKE_FD(fd);
+}
+
+int pin_get_or_clear(const struct dataplane *d, const char *name, enum object_kind kind,
+		     struct sb_error *error)
+{
+	struct sb_error trouble = {};
+	int fd = pin_get(d, name, kind, &trouble), r;
+
+	if (fd == -EEXIST) {
+		r = pin_remove(d, name, error);
+		return r < 0 ? r : -ENOENT;
+	}
+	if (fd < 0 && fd != -ENOENT && error)
+		*error = trouble;
+	return fd;
 }
 
 int pin_set(const struct dataplane *d, const char *name, int fd, struct sb_error *error)

@@ -5,19 +5,32 @@
 
 #include "broker/dataplane/internal.h"
 
-static uint32_t *element32(const struct dataplane *d, enum map_id id, uint32_t index)
+/* What a word out of bounds is read as: no sockets, and no verdict that there is. */
+#define GROUP_NONSENSE SB_GROUP_WORD(0, 0, 3, 0)
+
+static sb_slot_owner *owner_of(const struct dataplane *d, uint32_t slot)
 {
-	return (uint32_t *)d->memory[id] + index;
+	return (sb_slot_owner *)d->memory[MAP_SLOT_OWNERS] + slot;
 }
 
-static uint64_t *element64(const struct dataplane *d, enum map_id id, uint32_t index)
+static uint32_t *place(const struct dataplane *d, uint32_t index)
 {
-	return (uint64_t *)d->memory[id] + index;
+	return (uint32_t *)d->memory[MAP_SLOT_LISTS] + index;
+}
+
+static uint64_t *word_of(const struct dataplane *d, uint32_t group)
+{
+	return (uint64_t *)d->memory[MAP_GROUPS] + group;
+}
+
+static uint32_t owner_load(const struct dataplane *d, uint32_t slot)
+{
+	return (uint32_t)__atomic_load_n(owner_of(d, slot), __ATOMIC_SEQ_CST);
 }
 
 static void owner_store(struct dataplane *d, uint32_t slot, uint32_t owner)
 {
-	__atomic_store_n(element32(d, MAP_SLOT_OWNERS, slot), owner, __ATOMIC_SEQ_CST);
+	__atomic_store_n(owner_of(d, slot), owner, __ATOMIC_SEQ_CST);
 }
 
 int slot_store(void *self, uint32_t slot, uint32_t owner, int fd)
@@ -32,9 +45,12 @@ int slot_store(void *self, uint32_t slot, uint32_t owner, int fd)
 	if (slot >= SB_SLOTS_MAX || fd < 0)
 		return -EINVAL;
 	/* First the owner: whoever finds the socket finds its owner too. */
-	before = __atomic_load_n(element32(d, MAP_SLOT_OWNERS, slot), __ATOMIC_SEQ_CST);
+	before = owner_load(d, slot);
 	owner_store(d, slot, owner);
 	r = bpf_map_update_elem(d->maps[MAP_SOCKMAP], &slot, &value, BPF_NOEXIST);
+	/* What nobody owns was not put there by us: no packet ever met it. */
+	if (r == -EEXIST && before == 0)
+		r = bpf_map_update_elem(d->maps[MAP_SOCKMAP], &slot, &value, BPF_ANY);
 	if (r < 0)
 		owner_store(d, slot, before);
 	return r;
@@ -74,7 +90,7 @@ int slot_owner(void *self, uint32_t slot, uint32_t *ret)
 		return -ESHUTDOWN;
 	if (slot >= SB_SLOTS_MAX)
 		return -EINVAL;
-	*ret = __atomic_load_n(element32(d, MAP_SLOT_OWNERS, slot), __ATOMIC_SEQ_CST);
+	*ret = owner_load(d, slot);
 	return 0;
 }
 
@@ -99,8 +115,7 @@ int list_store(void *self, uint32_t offset, const uint32_t *slots, size_t n)
 	if (offset > SB_SLOT_LIST_MAX || n > SB_SLOT_LIST_MAX - offset)
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++)
-		__atomic_store_n(element32(d, MAP_SLOT_LISTS, offset + (uint32_t)i), slots[i],
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(place(d, offset + (uint32_t)i), slots[i], __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -115,7 +130,7 @@ int group_store(void *self, uint32_t group, uint32_t offset, uint32_t count, uin
 	if (group >= SB_GROUPS_MAX || count > SB_GROUP_SLOTS_MAX || offset > SB_SLOT_LIST_MAX ||
 	    count > SB_SLOT_LIST_MAX - offset || empty > 3)
 		return -EINVAL;
-	word = element64(d, MAP_GROUPS, group);
+	word = word_of(d, group);
 	sequence = SB_GROUP_SEQUENCE(__atomic_load_n(word, __ATOMIC_RELAXED)) + 1;
 	/* The list that it names is there for whoever sees this. */
 	__atomic_store_n(word, SB_GROUP_WORD(offset, count, empty, sequence), __ATOMIC_SEQ_CST);
@@ -131,7 +146,10 @@ int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count, ui
 		return -ESHUTDOWN;
 	if (group >= SB_GROUPS_MAX)
 		return -EINVAL;
-	word = __atomic_load_n(element64(d, MAP_GROUPS, group), __ATOMIC_RELAXED);
+	word = __atomic_load_n(word_of(d, group), __ATOMIC_RELAXED);
+	if (SB_GROUP_COUNT(word) > SB_GROUP_SLOTS_MAX || SB_GROUP_LIST(word) > SB_SLOT_LIST_MAX ||
+	    SB_GROUP_COUNT(word) > SB_SLOT_LIST_MAX - SB_GROUP_LIST(word))
+		word = GROUP_NONSENSE;
 	if (offset)
 		*offset = SB_GROUP_LIST(word);
 	if (count)
@@ -139,52 +157,4 @@ int group_load(void *self, uint32_t group, uint32_t *offset, uint32_t *count, ui
 	if (empty)
 		*empty = SB_GROUP_EMPTY(word);
 	return 0;
-}
-
-/* Room for a row of every processor. */
-static struct sb_group_counters *rows_new(const struct dataplane *d)
-{
-	return calloc((size_t)d->n_cpus, sizeof(struct sb_group_counters));
-}
-
-int counters_read(void *self, uint32_t group, struct sb_group_counters *ret)
-{
-	_cleanup_free_ struct sb_group_counters *rows = NULL;
-	struct dataplane *d = self;
-	int r;
-
-	if (d->unloaded)
-		return -ESHUTDOWN;
-	rows = rows_new(d);
-	if (!rows)
-		return -ENOMEM;
-	r = bpf_map_lookup_elem(d->maps[MAP_COUNTERS], &group, rows);
-	if (r < 0)
-		return r;
-	*ret = (struct sb_group_counters){};
-	for (int i = 0; i < d->n_cpus; i++) {
-		ret->lookups += rows[i].lookups;
-		ret->misses += rows[i].misses;
-		ret->respected += rows[i].respected;
-		ret->dead_slots += rows[i].dead_slots;
-		ret->err_family += rows[i].err_family;
-		ret->err_protocol += rows[i].err_protocol;
-		ret->err_state += rows[i].err_state;
-		ret->err_other += rows[i].err_other;
-		ret->held += rows[i].held;
-	}
-	return 0;
-}
-
-int counters_reset(void *self, uint32_t group)
-{
-	_cleanup_free_ struct sb_group_counters *rows = NULL;
-	struct dataplane *d = self;
-
-	if (d->unloaded)
-		return -ESHUTDOWN;
-	rows = rows_new(d);
-	if (!rows)
-		return -ENOMEM;
-	return bpf_map_update_elem(d->maps[MAP_COUNTERS], &group, rows, BPF_ANY);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pins, generations and what a start finds of the one before. */
+/* Pins and generations. */
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,119 +14,7 @@
 
 #include <cmocka.h>
 
-#include "tests/bpf/scratch.h"
-
-#define LABEL 3
-#define STEERED "127.1.2.3"
-#define PORT 4711
-
-struct fixture {
-	struct scratch scratch;
-	struct dataplane *dataplane;
-	struct dataplane_port port;
-	struct ruleset *rules;
-	int listener;
-};
-
-static void open_it(struct fixture *f)
-{
-	f->dataplane = scratch_open(&f->scratch);
-	f->port = dataplane_port(f->dataplane);
-}
-
-static void close_it(struct fixture *f)
-{
-	dataplane_free(f->dataplane);
-	f->dataplane = NULL;
-}
-
-static void publish(struct fixture *f)
-{
-	struct sb_error error = {};
-
-	if (f->port.publish(f->port.self, f->rules, &error) < 0)
-		fail_msg("%s", error.message);
-}
-
-/* Fresh, without anything published. */
-static int start(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	f->scratch = *(struct scratch *)*state;
-	f->rules = rules_from("tcp 127.1.0.0/16 any", LABEL);
-	f->listener = socket_open("tcp", "127.0.0.1", 0);
-	open_it(f);
-	group_fill(&f->port, group_of(LABEL, "tcp", SB_GROUP_V4), 0, &f->listener, 1,
-		   SB_EMPTY_DROP);
-	*state = f;
-	return 0;
-}
-
-static int start_published(void **state)
-{
-	int r = start(state);
-
-	publish(*state);
-	return r;
-}
-
-static int stop(void **state)
-{
-	struct fixture *f = *state;
-
-	if (f->dataplane) {
-		f->port.unload(f->port.self, NULL);
-		close_it(f);
-	}
-	ruleset_free(f->rules);
-	close(f->listener);
-	free(f);
-	return 0;
-}
-
-static bool steers(const struct fixture *f)
-{
-	return reaches(f->listener, STEERED, PORT);
-}
-
-static char *pin(const struct fixture *f, const char *name)
-{
-	static char path[2][128]; /* two in one expression */
-	static unsigned next;
-	char *p = path[next++ % 2];
-
-	snprintf(p, sizeof(path[0]), "%s/%s", f->scratch.pins, name);
-	return p;
-}
-
-static bool pinned(const struct fixture *f, const char *name)
-{
-	struct stat st;
-
-	return lstat(pin(f, name), &st) == 0;
-}
-
-static struct dataplane_info info_of(const struct fixture *f)
-{
-	struct dataplane_info info;
-
-	f->port.info(f->port.self, &info);
-	return info;
-}
-
-/* Opening must be refused with these words. */
-static void assert_refused(const struct fixture *f, const char *pins, int code, const char *words)
-{
-	struct dataplane_options options = { .bpffs = pins ? pins : f->scratch.pins };
-	struct sb_error error = {};
-	struct dataplane *d = NULL;
-
-	assert_int_equal(dataplane_open(&d, &options, &error), -code);
-	assert_null(d);
-	if (!strstr(error.message, words))
-		fail_msg("\"%s\" does not say \"%s\"", error.message, words);
-}
+#include "tests/bpf/pinned.h"
 
 static void test_first_publish(void **state)
 {
@@ -137,7 +25,7 @@ static void test_first_publish(void **state)
 	assert_false(info_of(f).took_over);
 	assert_int_equal(client_connect("tcp", STEERED, PORT), -ECONNREFUSED);
 	assert_int_equal(verdict_of(&f->port, "tcp", STEERED, PORT, 1).kind, VERDICT_UNKNOWN);
-	publish(f);
+	publish_it(f);
 	assert_true(steers(f));
 	assert_true(info_of(f).link_id != 0 && info_of(f).program_id != 0);
 	assert_true(info_of(f).rules_bytes > SB_RULES_BYTES(SB_RULES_FIRST_BLOCK));
@@ -224,7 +112,7 @@ static void test_takes_over(void **state)
 			 0);
 	assert_int_equal(c.lookups, 2);
 
-	publish(f);
+	publish_it(f);
 	assert_true(steers(f));
 	assert_int_equal(info_of(f).link_id, before.link_id);
 	assert_int_equal(info_of(f).generation, before.generation + 1);
@@ -248,7 +136,7 @@ static void test_unload(void **state)
 	/* And again from nothing. */
 	open_it(f);
 	assert_false(info_of(f).took_over);
-	publish(f);
+	publish_it(f);
 	assert_int_equal(client_connect("tcp", STEERED, PORT), -ECONNREFUSED);
 }
 
@@ -339,207 +227,8 @@ static void test_failing_pin(void **state)
 	assert_int_equal(info_of(f).program_id, before.program_id);
 	assert_false(pinned(f, "rules_new"));
 	assert_int_equal(rmdir(pin(f, "prog_new")), 0);
-	publish(f);
+	publish_it(f);
 	assert_true(steers(f));
-}
-
-/* Somebody else put his program into our link: he is not overwritten unawares. */
-static void test_foreign_update(void **state)
-{
-	struct fixture *f = *state;
-	int map = bpf_map_create(BPF_MAP_TYPE_SOCKMAP, "other", 4, 8, 1, NULL);
-	int program = fixed_program(map), link = bpf_obj_get(pin(f, "link"));
-	struct sb_error error = {};
-
-	assert_true(map >= 0 && program >= 0 && link >= 0);
-	assert_int_equal(bpf_link_update(link, program, NULL), 0);
-	assert_int_equal(f->port.publish(f->port.self, f->rules, &error), -EBUSY);
-	assert_non_null(strstr(error.message, "somebody else"));
-	assert_false(steers(f));
-	/* A start takes it over. */
-	close_it(f);
-	open_it(f);
-	assert_false(info_of(f).took_over);
-	publish(f);
-	assert_true(steers(f));
-	close(link);
-	close(program);
-	close(map);
-}
-
-/* A crash between the update of the link and the second, or the first, new name. */
-static void test_interrupted_switch(void **state)
-{
-	struct fixture *f = *state;
-	struct dataplane_info before = info_of(f);
-
-	close_it(f);
-	assert_int_equal(rename(pin(f, "prog"), pin(f, "prog_new")), 0);
-	open_it(f);
-	assert_true(info_of(f).took_over);
-	assert_int_equal(info_of(f).program_id, before.program_id);
-	assert_true(pinned(f, "prog") && !pinned(f, "prog_new"));
-
-	close_it(f);
-	assert_int_equal(rename(pin(f, "prog"), pin(f, "prog_new")), 0);
-	assert_int_equal(rename(pin(f, "rules"), pin(f, "rules_new")), 0);
-	open_it(f);
-	assert_true(info_of(f).took_over);
-	assert_int_equal(info_of(f).generation, before.generation);
-	assert_true(pinned(f, "rules") && !pinned(f, "rules_new") && !pinned(f, "prog_new"));
-	assert_true(steers(f));
-}
-
-/* ... and before the update: the new generation never came into force. */
-static void test_interrupted_before(void **state)
-{
-	struct fixture *f = *state;
-	struct dataplane_info before = info_of(f);
-	int map = bpf_map_create(BPF_MAP_TYPE_SOCKMAP, "other", 4, 8, 1, NULL);
-	int program = fixed_program(map);
-
-	close_it(f);
-	assert_int_equal(bpf_obj_pin(map, pin(f, "rules_new")), 0);
-	assert_int_equal(bpf_obj_pin(program, pin(f, "prog_new")), 0);
-	open_it(f);
-	assert_true(info_of(f).took_over);
-	assert_int_equal(info_of(f).program_id, before.program_id);
-	assert_false(pinned(f, "rules_new") || pinned(f, "prog_new"));
-	assert_true(steers(f));
-	close(program);
-	close(map);
-}
-
-static void replace_pin(const struct fixture *f, const char *name, int fd)
-{
-	assert_true(fd >= 0);
-	unlink(pin(f, name));
-	assert_int_equal(bpf_obj_pin(fd, pin(f, name)), 0);
-	close(fd);
-}
-
-static int array_of(uint32_t entries, uint32_t flags)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
-
-	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, 8, entries, &options);
-}
-
-static void test_hostile_maps(void **state)
-{
-	struct fixture *f = *state;
-	int map = bpf_map_create(BPF_MAP_TYPE_SOCKMAP, "other", 4, 8, 1, NULL);
-
-	close_it(f);
-	replace_pin(f, "groups", array_of(SB_GROUPS_MAX, 0));
-	assert_refused(f, NULL, EEXIST, "groups is not the map");
-	replace_pin(f, "groups", array_of(SB_GROUPS_MAX - 1, BPF_F_MMAPABLE));
-	assert_refused(f, NULL, EEXIST, "groups is not the map");
-	replace_pin(f, "groups", bpf_map_create(BPF_MAP_TYPE_HASH, "hash", 4, 8, 1, NULL));
-	assert_refused(f, NULL, EEXIST, "groups is not the map");
-	replace_pin(f, "groups", fixed_program(map));
-	assert_refused(f, NULL, EEXIST, "groups is not a BPF map");
-	unlink(pin(f, "groups"));
-	assert_int_equal(mkdir(pin(f, "groups"), 0700), 0);
-	assert_refused(f, NULL, EEXIST, "groups is not a BPF map");
-	rmdir(pin(f, "groups"));
-	assert_int_equal(symlink("/etc/passwd", pin(f, "groups")), 0);
-	assert_refused(f, NULL, EEXIST, "groups is not a BPF map");
-	unlink(pin(f, "groups"));
-	/* Without it, a new one; the program has to follow. */
-	open_it(f);
-	assert_false(info_of(f).took_over);
-	group_fill(&f->port, group_of(LABEL, "tcp", SB_GROUP_V4), 0, &f->listener, 1,
-		   SB_EMPTY_DROP);
-	publish(f);
-	assert_true(steers(f));
-	close(map);
-}
-
-/* What belongs to a generation is made again, whatever stands there. */
-static void test_hostile_generation(void **state)
-{
-	struct fixture *f = *state;
-	int map = bpf_map_create(BPF_MAP_TYPE_SOCKMAP, "other", 4, 8, 1, NULL);
-
-	close_it(f);
-	replace_pin(f, "rules", fixed_program(map));
-	open_it(f);
-	publish(f);
-	close_it(f);
-	replace_pin(f, "rules", array_of(1, BPF_F_MMAPABLE));
-	replace_pin(f, "prog", array_of(1, 0));
-	open_it(f);
-	assert_true(steers(f));
-	publish(f);
-	assert_true(steers(f));
-	close_it(f);
-	replace_pin(f, "prog", fixed_program(map));
-	open_it(f);
-	publish(f);
-	assert_true(steers(f));
-	close(map);
-}
-
-static void test_hostile_link(void **state)
-{
-	struct fixture *f = *state;
-	int map = bpf_map_create(BPF_MAP_TYPE_SOCKMAP, "other", 4, 8, 1, NULL);
-
-	close_it(f);
-	/* The link goes with its pin, and traffic with it. */
-	replace_pin(f, "link", fixed_program(map));
-	assert_refused(f, NULL, EEXIST, "link is not a BPF link");
-	unlink(pin(f, "link"));
-	open_it(f);
-	assert_int_equal(info_of(f).link_id, 0);
-	publish(f);
-	assert_true(steers(f));
-	close(map);
-}
-
-static bool opens(const struct fixture *f)
-{
-	struct dataplane_options options = { .bpffs = f->scratch.pins };
-	struct dataplane *d = NULL;
-	int r = dataplane_open(&d, &options, NULL);
-
-	dataplane_free(d);
-	return r == 0;
-}
-
-static void test_other_netns(void **state)
-{
-	struct fixture *f = *state;
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), away;
-
-	close_it(f);
-	scratch_new_netns();
-	assert_refused(f, NULL, EXDEV, "another network namespace");
-	away = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	assert_int_equal(setns(home, CLONE_NEWNET), 0);
-	open_it(f);
-	assert_true(info_of(f).took_over);
-	assert_int_equal(f->port.unload(f->port.self, NULL), 0);
-	close_it(f);
-
-	/* A link whose namespace is gone steers nothing: it is made again. */
-	assert_int_equal(setns(away, CLONE_NEWNET), 0);
-	close(away);
-	open_it(f);
-	publish(f);
-	close_it(f);
-	assert_int_equal(setns(home, CLONE_NEWNET), 0);
-	/* Namespaces end in a worker of the kernel, when it gets to it. */
-	for (unsigned i = 0; i < 500 && !opens(f); i++)
-		usleep(10000);
-	open_it(f);
-	assert_int_equal(info_of(f).link_id, 0);
-	publish(f);
-	group_fill(&f->port, group_of(LABEL, "tcp", SB_GROUP_V4), 0, &f->listener, 1,
-		   SB_EMPTY_DROP);
-	assert_true(steers(f));
-	close(home);
 }
 
 static void test_netns_by_path(void **state)
@@ -595,15 +284,15 @@ static void test_link_limit(void **state)
 	assert_false(pinned(f, "link") || pinned(f, "rules_new") || pinned(f, "prog_new"));
 	for (int i = 0; i < 64; i++)
 		close(links[i]);
-	publish(f);
+	publish_it(f);
 	assert_true(steers(f));
 	close(program);
 	close(map);
 	close(ns);
 }
 
-#define FRESH(name) cmocka_unit_test_setup_teardown(test_##name, start, stop)
-#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, start_published, stop)
+#define FRESH(name) cmocka_unit_test_setup_teardown(test_##name, pinned_start, pinned_stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, pinned_start_published, pinned_stop)
 
 int main(void)
 {
@@ -616,13 +305,6 @@ int main(void)
 		TEST(slots),
 		TEST(failing_publish),
 		TEST(failing_pin),
-		TEST(foreign_update),
-		TEST(interrupted_switch),
-		TEST(interrupted_before),
-		TEST(hostile_maps),
-		TEST(hostile_generation),
-		TEST(hostile_link),
-		TEST(other_netns),
 		TEST(netns_by_path),
 		TEST(directory),
 		FRESH(link_limit),
