@@ -56,6 +56,7 @@ class Broker:
     def __init__(self):
         self.directory = tempfile.mkdtemp(dir=scratch)
         os.chmod(self.directory, 0o755)
+        self.program = scratch + '/build/broker/sockbrokerd'
         self.socket = self.directory + '/sock'
         self.config = self.directory + '/etc'
         self.state = self.directory + '/state'
@@ -79,7 +80,7 @@ class Broker:
             file.write('[Broker]\n' + text)
 
     def command_line(self, *arguments):
-        return (scratch + '/build/broker/sockbrokerd', '--socket', self.socket, '--config', self.config,
+        return (self.program, '--socket', self.socket, '--config', self.config,
                 '--state', self.state, '--bpffs', self.bpffs) + arguments
 
     def start(self, *arguments):
@@ -108,8 +109,19 @@ class Broker:
             return False
 
     def log(self):
+        if not os.path.exists(self.log_path):
+            return ''  # never started
         with open(self.log_path, encoding='utf-8', errors='replace') as file:
             return file.read()
+
+    def refused(self, *arguments):
+        """Starts a broker that must refuse to; what it says."""
+        done = subprocess.run(self.command_line(*arguments), stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=TIMEOUT * 3, check=False,
+                              env={**os.environ, **SANITIZER_ENV})
+        if done.returncode != 1:
+            raise AssertionError('status %d: %s' % (done.returncode, done.stderr))
+        return done.stderr
 
     def stop(self, with_signal=signal.SIGTERM):
         """Ends the broker. What is pinned stays."""

@@ -4,6 +4,7 @@
 All talk to their parent over pipes in JSON; all end when it does.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -121,10 +122,10 @@ def connect_once(address, port):
         client.close()
 
 
-def connect(network, port, count):
+def connect(network, port, count, at_least=0):
     """
-    A process that makes COUNT connections (or, if None, as many as it can until stopped) to the
-    addresses of NETWORK ('192.0.2.'). Tells 'ready', and at the end {'answers': {answer: number},
+    A process that makes COUNT connections (or, if None, as many as it can until stopped, but
+    AT_LEAST so many) to the addresses of NETWORK ('192.0.2.'). Tells 'ready', and at the end {'answers': {answer: number},
     'failed': [[answer, start]...], 'slowest': seconds}.
     """
     def work(child):
@@ -132,7 +133,7 @@ def connect(network, port, count):
         dice = random.Random(os.getpid())
         answers, failed = {}, []
         done = slowest = 0
-        while not child.stopping and (count is None or done < count):
+        while not (child.stopping and done >= at_least) and (count is None or done < count):
             start = time.monotonic()
             answer = connect_once(network + str(dice.randrange(256)), port)
             slowest = max(slowest, time.monotonic() - start)
@@ -151,3 +152,24 @@ def total(reports):
         for answer, number in report['answers'].items():
             answers[answer] = answers.get(answer, 0) + number
     return answers
+
+
+@contextlib.contextmanager
+def under_way(network, port, at_least, processes=2):
+    """
+    Connections to NETWORK:PORT are being made all the while, AT_LEAST so many in all. Yields a
+    dictionary that afterwards says how many had which answer.
+    """
+    clients, answers = [], {}
+    try:
+        for _ in range(processes):
+            clients.append(connect(network, port, None, -(-at_least // processes)))
+        for client in clients:
+            client.hear()
+        yield answers
+        for client in clients:
+            client.stop()
+        answers.update(total([client.hear() for client in clients]))
+    finally:
+        for client in clients:
+            client.destroy()
