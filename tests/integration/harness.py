@@ -83,14 +83,18 @@ class Broker:
         return (self.program, '--socket', self.socket, '--config', self.config,
                 '--state', self.state, '--bpffs', self.bpffs) + arguments
 
-    def start(self, *arguments):
+    def spawn(self, *arguments, preexec_fn=sandbox.die_with_parent):
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             self.process = subprocess.Popen(
                 self.command_line(*arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **SANITIZER_ENV}, preexec_fn=sandbox.die_with_parent)
+                env={**os.environ, **SANITIZER_ENV}, preexec_fn=preexec_fn)
         finally:
             os.close(log)
+        return self.process
+
+    def start(self, *arguments):
+        self.spawn(*arguments)
         try:
             eventually(self._answers, 'the broker answers')
         except BaseException:

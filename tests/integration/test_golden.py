@@ -91,6 +91,15 @@ class Abi1(BrokerTest):
         self.assertEqual(int(self.group('web')['lookups']), sum(answers.values()) + LOOKUPS)
         self.assertEqual(self.group('web')['misses'], '0')
 
+    def test_by_a_later_version(self):
+        """No version has to be passed through."""
+        self.golden()
+        self.broker.program = harness.scratch + '/build/tests/next/sockbrokerd-next'
+        self.broker.start()
+        self.assertTakenOver()
+        self.assertTraffic()
+        self.assertEqual(int(self.group('web')['lookups']), 2 * LOOKUPS)
+
     def test_newer(self):
         """The same under a number that this broker does not know."""
         self.golden(abi=99)
