@@ -113,7 +113,10 @@ static void stop(void *data)
 {
 	struct broker *b = data;
 
-	log_notice("stopping; what is pinned in %s keeps steering", b->options.bpffs);
+	if (dataplane_look(b->dataplane))
+		log_notice("stopping");
+	else
+		log_notice("stopping; what is pinned in %s keeps steering", b->options.bpffs);
 	loop_stop(b->loop);
 }
 
@@ -163,6 +166,7 @@ static void sweep(void *data)
 {
 	struct broker *b = data;
 
+	dataplane_look(b->dataplane);
 	core_sweep(b->core);
 }
 

@@ -31,6 +31,11 @@ static void describe_broker(struct core *c, struct sb_text *text)
 	sb_record_add(text, "generation", "%" PRIu64, info.generation);
 	sb_record_add(text, "rules_bytes", "%" PRIu64, info.rules_bytes);
 	sb_record_end(text);
+	if (info.trouble) {
+		sb_record_begin(text, "warning");
+		sb_record_add(text, "text", "%s", info.trouble);
+		sb_record_end(text);
+	}
 }
 
 /* Only when ours is not alone: nothing is worth saying otherwise. */

@@ -50,6 +50,8 @@ struct dataplane_info {
 	bool took_over; /* an earlier run's program steers packets to the sockets in the slots */
 	bool renewed;   /* groups, lists and owners are new and empty, and no packet meets them
 			 * before the next publish */
+	const char *trouble; /* what somebody took away from under the dataplane, a sentence for
+			      * people; NULL: nothing. Borrowed until the next call */
 };
 
 struct dataplane_port {

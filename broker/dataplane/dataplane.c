@@ -16,6 +16,7 @@ static int open_netns(struct dataplane *d, const char *path, struct sb_error *er
 	const char *own = "/proc/thread-self/ns/net";
 	struct stat st;
 
+	d->netns_path = path;
 	d->netns = open(path ? path : own, O_RDONLY | O_CLOEXEC);
 	if (d->netns < 0 || fstat(d->netns, &st) < 0)
 		return sb_fail(error, errno, "the network namespace %s: %s", path ? path : own,
@@ -92,6 +93,7 @@ static void info(void *self, struct dataplane_info *ret)
 		.rule_numbers = d->hits.numbers,
 		.took_over = d->took_over,
 		.renewed = d->renewed,
+		.trouble = d->trouble[0] ? d->trouble : NULL,
 	};
 }
 

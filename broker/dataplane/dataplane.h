@@ -14,7 +14,8 @@ struct dataplane;
 
 struct dataplane_options {
 	const char *bpffs;     /* directory for the pins; made with mode 0700 if missing */
-	const char *netns;     /* path of the network namespace, NULL: the process's own */
+	const char *netns;     /* path of the network namespace, NULL: the process's own; borrowed
+				* as long as the dataplane is open */
 	uint32_t rule_numbers; /* count the hits of so many rules; 0: of none */
 	enum tables_wide wide; /* 0, but for tests */
 };
@@ -34,6 +35,11 @@ SB_DEFINE_CLEANUP(struct dataplane, dataplane_free)
  * changes for root, or for who has CAP_SYS_ADMIN instead of CAP_BPF. 0 or a negative errno.
  */
 int dataplane_drop_privilege(void);
+
+/* Looks whether the pins and the name of the network namespace are still there; pins again what was
+ * removed. What is wrong is logged once, returned (borrowed until the next call; NULL: nothing), and
+ * is dataplane_info::trouble. Cheap; call it now and then. */
+const char *dataplane_look(struct dataplane *d);
 
 /* The port; valid as long as D. */
 struct dataplane_port dataplane_port(struct dataplane *d);

@@ -10,6 +10,7 @@
  *     switch      the pins of a generation while it is switched in
  *     adopt       what is attached when the broker starts
  *     link        attaching, and updating what is attached
+ *     watch       what others took away meanwhile
  *     ask         what the kernel says: test runs, other programs
  */
 #pragma once
@@ -55,14 +56,16 @@ struct dataplane {
 	char directory[PATH_MAX];
 	int lock; /* the directory, held with flock */
 	int netns;
+	const char *netns_path; /* borrowed; NULL: the process's own */
 	uint64_t netns_inode;
 	bool has_ifindex; /* the kernel's ctx->ingress_ifindex */
 	bool took_over;
 	bool unloaded;
 	uint32_t former_abi; /* of what was attached at the start; 0: nothing, or not known */
 	bool former_ours;    /* its program was pinned here, by us */
-	bool renewed;    /* the maps from MAP_RENEWABLE on are new: the next publish pins them */
-	bool unfinished; /* a switch is done, but for its pins' names */
+	bool renewed;      /* the maps from MAP_RENEWABLE on are new: the next publish pins them */
+	bool unfinished;   /* a switch is done, but for its pins' names */
+	char trouble[1024]; /* what dataplane_look() found; "": none */
 	enum tables_wide wide;
 	int maps[MAP_COUNT];
 	void *memory[MAP_COUNT]; /* of mappable ones, else NULL */

@@ -465,6 +465,7 @@ static void info(void *self, struct dataplane_info *ret)
 		.rules_bytes = f->tables.capacity * sizeof(uint64_t),
 		.took_over = f->n_generations > 0,
 		.renewed = f->former.groups != NULL,
+		.trouble = f->trouble,
 	};
 }
 

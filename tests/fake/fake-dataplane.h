@@ -33,6 +33,7 @@ struct fake_dataplane {
 	struct other_program programs[4];
 	size_t n_programs;
 	bool cannot_run; /* no test run: VERDICT_UNKNOWN */
+	const char *trouble;
 	bool hostile;    /* what is pinned was damaged: do not insist on order */
 	/* What packets meet was made by another version: whoever asks for the port next gets
 	 * owners, lists and groups that are new, until publish() the packets stay with these. */

@@ -135,6 +135,23 @@ static void test_warnings(void **state)
 	assert_non_null(strstr(table_get(w, "warning", 1, "text"), "no rule leads to them"));
 }
 
+/* What is no label's is said with whatever label is asked for. */
+static void test_trouble(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(ask_bind(w, "web any 192.0.2.0/24 80"), 0);
+	assert_int_equal(ask_register(w, "web", fake_tcp(w->host, "127.0.0.1", 1)), 0);
+	assert_int_equal(ask_register(w, "web", fake_udp(w->host, "127.0.0.1", 1)), 0);
+	assert_int_equal(ask(w, "REQUEST=status\nLABEL=web\n"), 0);
+	assert_int_equal(table_count(w, "warning"), 0);
+	w->kernel->trouble = "the pins are gone";
+	assert_int_equal(ask(w, "REQUEST=status\nLABEL=web\n"), 0);
+	assert_int_equal(table_count(w, "warning"), 1);
+	assert_string_equal(table_get(w, "warning", 0, "text"), "the pins are gone");
+	assert_null(table_get(w, "warning", 0, "label"));
+}
+
 static void test_rules_list(void **state)
 {
 	struct world *w = *state;
@@ -203,6 +220,7 @@ int main(void)
 		TEST(test_groups_and_counters),
 		TEST(test_counters_start_at_zero),
 		TEST(test_warnings),
+		TEST(test_trouble),
 		TEST(test_rules_list),
 		TEST(test_hits),
 		TEST(test_summary),
