@@ -126,7 +126,7 @@ static FILE *create(const char *directory, const char *name)
 	return f;
 }
 
-static void write_socket(FILE *f, int fd, uint32_t slot)
+static void write_socket(FILE *f, const char *label, int fd, uint32_t slot)
 {
 	struct sockaddr_in address = { 0 };
 	socklen_t length = sizeof(address), cookie_length = sizeof(uint64_t);
@@ -141,20 +141,27 @@ static void write_socket(FILE *f, int fd, uint32_t slot)
 		"socket\tlabel=%s\tprotocol=%s\tfamily=ipv4\taddress=%s\tport=%u\t"
 		"cookie=%" PRIu64 "\tslot=%u\tdual=0\treuseport=0\tpid=%d\tuid=%u\tgid=%u\t"
 		"unit=golden.service\tsince=1700000000\n",
-		type_of(fd) == SOCK_STREAM ? "web" : "dns",
-		type_of(fd) == SOCK_STREAM ? "tcp" : "udp", text, ntohs(address.sin_port), cookie,
-		slot, (int)getpid(), geteuid(), getegid());
+		label, type_of(fd) == SOCK_STREAM ? "tcp" : "udp", text, ntohs(address.sin_port),
+		cookie, slot, (int)getpid(), geteuid(), getegid());
+}
+
+/* A label, and the sockets of TYPE. */
+static void write_label(FILE *f, const char *name, int id, int type, const int *fds, size_t n,
+			const uint32_t *slots)
+{
+	fprintf(f, "label\tname=%s\tid=%d\n", name, id);
+	for (size_t i = 0; i < n; i++)
+		if (type_of(fds[i]) == type)
+			write_socket(f, name, fds[i], *slots++);
 }
 
 static void write_state(const char *state, const int *fds, size_t n)
 {
 	FILE *f = create(state, "labels");
-	size_t web = 0, dns = 0;
 
-	fputs("sockbroker_state\tversion=1\nlabel\tname=web\tid=3\nlabel\tname=dns\tid=7\n", f);
-	for (size_t i = 0; i < n; i++)
-		write_socket(f, fds[i],
-			     type_of(fds[i]) == SOCK_STREAM ? web_slots[web++] : dns_slots[dns++]);
+	fputs("sockbroker_state\tversion=1\n", f);
+	write_label(f, "web", 3, SOCK_STREAM, fds, n, web_slots);
+	write_label(f, "dns", 7, SOCK_DGRAM, fds, n, dns_slots);
 	fputs("end\n", f);
 	fclose(f);
 	f = create(state, "rules");

@@ -268,8 +268,11 @@ static void test_new_maps_given_up(void **state)
 	w->calls.limit[FAKE_CALL_group_load] = w->calls.limit[FAKE_CALL_slot_owner] = 10;
 	for (size_t n = 1; n == 1 || w->calls.failed_call != FAKE_CALL_publish; n++) {
 		fake_calls_begin(&w->calls, n, EIO);
-		if (world_start(w) == 0) /* a call that may fail */
+		if (world_start(w) == 0) { /* a call that may fail */
 			w->kernel->other_version = true;
+			free(labels);
+			labels = strdup(w->state->labels.data);
+		}
 		assert_true(w->calls.failed);
 		fake_calls_begin(&w->calls, 0, 0);
 		check_traffic(w);
