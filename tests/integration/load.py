@@ -122,11 +122,12 @@ def connect_once(address, port):
         client.close()
 
 
-def connect(network, port, count, at_least=0):
+def connect(network, port, count, at_least=0, expect=None):
     """
     A process that makes COUNT connections (or, if None, as many as it can until stopped, but
-    AT_LEAST so many) to the addresses of NETWORK ('192.0.2.'). Tells 'ready', and at the end {'answers': {answer: number},
-    'failed': [[answer, start]...], 'slowest': seconds}.
+    AT_LEAST so many) to the addresses of NETWORK ('192.0.2.'). Tells 'ready', and at the end
+    {'answers': {answer: number}, 'failed': [[answer, start]...], 'slowest': seconds}.
+    EXPECT(last byte of the address): the names that may answer there; others are counted as wrong.
     """
     def work(child):
         child.tell('ready')
@@ -135,7 +136,10 @@ def connect(network, port, count, at_least=0):
         done = slowest = 0
         while not (child.stopping and done >= at_least) and (count is None or done < count):
             start = time.monotonic()
-            answer = connect_once(network + str(dice.randrange(256)), port)
+            host = dice.randrange(256)
+            answer = connect_once(network + str(host), port)
+            if expect and answer not in expect(host):
+                answer = '%s at %s%d' % (answer, network, host)
             slowest = max(slowest, time.monotonic() - start)
             answers[answer] = answers.get(answer, 0) + 1
             if len(answer) > 1:
@@ -155,15 +159,15 @@ def total(reports):
 
 
 @contextlib.contextmanager
-def under_way(network, port, at_least, processes=2):
+def under_way(network, port, at_least, processes=2, expect=None):
     """
-    Connections to NETWORK:PORT are being made all the while, AT_LEAST so many in all. Yields a
-    dictionary that afterwards says how many had which answer.
+    Connections to NETWORK:PORT are being made all the while, AT_LEAST so many in all, as connect()
+    does. Yields a dictionary that afterwards says how many had which answer.
     """
     clients, answers = [], {}
     try:
         for _ in range(processes):
-            clients.append(connect(network, port, None, -(-at_least // processes)))
+            clients.append(connect(network, port, None, -(-at_least // processes), expect))
         for client in clients:
             client.hear()
         yield answers
