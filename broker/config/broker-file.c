@@ -14,6 +14,8 @@ void broker_file_defaults(struct config_broker *b)
 		.max_sockets = CONFIG_SOCKETS_DEFAULT,
 		.max_connections = CONFIG_CONNECTIONS_DEFAULT,
 		.max_connections_per_user = CONFIG_CONNECTIONS_PER_USER_DEFAULT,
+		.max_reply_memory = CONFIG_REPLY_MEMORY_DEFAULT,
+		.max_reply_rate = CONFIG_REPLY_RATE_DEFAULT,
 		.request_timeout_us = CONFIG_REQUEST_TIMEOUT_DEFAULT_US,
 	};
 }
@@ -83,6 +85,28 @@ static void set_max_connections_per_user(struct settings *s, const char *value)
 	set_number(s, value, CONFIG_CONNECTIONS_MAX, &b->max_connections_per_user);
 }
 
+static void set_size(struct settings *s, const char *value, uint64_t *ret)
+{
+	struct sb_error error = { 0 };
+
+	if (value_size(value, CONFIG_REPLY_MIN, CONFIG_REPLY_MAX, ret, &error) < 0)
+		settings_refuse(s, &error);
+}
+
+static void set_max_reply_memory(struct settings *s, const char *value)
+{
+	struct config_broker *b = s->target;
+
+	set_size(s, value, &b->max_reply_memory);
+}
+
+static void set_max_reply_rate(struct settings *s, const char *value)
+{
+	struct config_broker *b = s->target;
+
+	set_size(s, value, &b->max_reply_rate);
+}
+
 static void set_request_timeout(struct settings *s, const char *value)
 {
 	struct config_broker *b = s->target;
@@ -110,6 +134,8 @@ static const struct setting table[] = {
 	{ .key = "MaxSockets", .set = set_max_sockets },
 	{ .key = "MaxConnections", .set = set_max_connections },
 	{ .key = "MaxConnectionsPerUser", .set = set_max_connections_per_user },
+	{ .key = "MaxReplyMemory", .set = set_max_reply_memory },
+	{ .key = "MaxReplyRate", .set = set_max_reply_rate },
 	{ .key = "RequestTimeout", .set = set_request_timeout },
 	{ .key = "RuleCounters", .set = set_rule_counters },
 };

@@ -31,6 +31,10 @@
 #define CONFIG_CONNECTIONS_DEFAULT 1024U
 #define CONFIG_CONNECTIONS_MAX 65536U
 #define CONFIG_CONNECTIONS_PER_USER_DEFAULT 128U
+#define CONFIG_REPLY_MEMORY_DEFAULT (512ULL << 20)
+#define CONFIG_REPLY_RATE_DEFAULT (1ULL << 30)
+#define CONFIG_REPLY_MIN (1ULL << 20)
+#define CONFIG_REPLY_MAX (1ULL << 40)
 #define CONFIG_REQUEST_TIMEOUT_DEFAULT_US 10000000ULL
 #define CONFIG_REQUEST_TIMEOUT_MIN_US 100000ULL
 #define CONFIG_REQUEST_TIMEOUT_MAX_US 3600000000ULL
@@ -50,6 +54,8 @@ struct config_broker {
 	unsigned max_sockets;              /* MaxSockets=: of a label whose file does not say */
 	unsigned max_connections;          /* MaxConnections= */
 	unsigned max_connections_per_user; /* MaxConnectionsPerUser= */
+	uint64_t max_reply_memory;         /* MaxReplyMemory=: bytes */
+	uint64_t max_reply_rate;           /* MaxReplyRate=: bytes a minute and user */
 	uint64_t request_timeout_us;       /* RequestTimeout= */
 	bool rule_counters;                /* RuleCounters= */
 };

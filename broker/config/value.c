@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "broker/config/value.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -35,6 +37,42 @@ int value_number(const char *s, unsigned min, unsigned max, unsigned *ret, struc
 	if (!parse_u32(s, &value) || value < min || value > max)
 		return sb_fail(error, EINVAL, "%s is not a number from %u to %u", quote(s), min,
 			       max);
+	*ret = value;
+	return 0;
+}
+
+/* "536870912" -> "512M" */
+static const char *size_text(uint64_t n, char buf[static 32])
+{
+	size_t unit = 0;
+
+	while (n > 0 && n % 1024 == 0 && unit < 4) {
+		n /= 1024;
+		unit++;
+	}
+	snprintf(buf, 32, "%" PRIu64 "%.1s", n, &"\0KMGT"[unit]);
+	return buf;
+}
+
+int value_size(const char *s, uint64_t min, uint64_t max, uint64_t *ret, struct sb_error *error)
+{
+	static const char units[] = "KMGT";
+	char lowest[32], highest[32];
+	size_t digits = strspn(s, "0123456789");
+	const char *unit = s[digits] ? strchr(units, s[digits]) : NULL;
+	unsigned shift = unit ? 10 * ((unsigned)(unit - units) + 1) : 0;
+	uint64_t value = 0;
+	bool fits = digits > 0 && (!s[digits] || (unit && !s[digits + 1]));
+
+	for (size_t i = 0; i < digits && fits; i++) {
+		value = value * 10 + (unsigned)(s[i] - '0');
+		fits = value <= max >> shift;
+	}
+	value <<= shift;
+	if (!fits || value < min)
+		return sb_fail(error, EINVAL,
+			       "%s is not a size from %s to %s (bytes, or so many K, M, G or T)",
+			       quote(s), size_text(min, lowest), size_text(max, highest));
 	*ret = value;
 	return 0;
 }

@@ -6,6 +6,10 @@
 
 int value_number(const char *s, unsigned min, unsigned max, unsigned *ret, struct sb_error *error);
 
+/* "4096", "512M": bytes, or so many K, M, G or T of 1024, 1024 * 1024 and so on. MAX is at most
+ * 2^60. */
+int value_size(const char *s, uint64_t min, uint64_t max, uint64_t *ret, struct sb_error *error);
+
 /* yes, no, true, false, on, off, y, n, t, f, 1, 0 */
 int value_bool(const char *s, bool *ret, struct sb_error *error);
 

@@ -47,6 +47,8 @@ static void test_all(void **state)
 		      "MaxSockets=19\n"
 		      "MaxConnections=20\n"
 		      "MaxConnectionsPerUser=21\n"
+		      "MaxReplyMemory=22M\n"
+		      "MaxReplyRate=23G\n"
 		      "RequestTimeout=1min 2s\n"
 		      "RuleCounters=yes\n");
 	scratch_expect(s, "");
@@ -58,6 +60,8 @@ static void test_all(void **state)
 	assert_int_equal(b->max_sockets, 19);
 	assert_int_equal(b->max_connections, 20);
 	assert_int_equal(b->max_connections_per_user, 21);
+	assert_int_equal(b->max_reply_memory, 22 << 20);
+	assert_int_equal(b->max_reply_rate, 23ULL << 30);
 	assert_int_equal(b->request_timeout_us, 62000000);
 	assert_true(b->rule_counters);
 }
@@ -68,18 +72,24 @@ static void test_max_values(void **state)
 
 	scratch_write(s, F,
 		      "[Broker]\nMaxLabels=4096\nMaxRules=16000000\nMaxSockets=1024\n"
-		      "MaxConnections=65536\nMaxConnectionsPerUser=65536\nRequestTimeout=1h\n");
+		      "MaxConnections=65536\nMaxConnectionsPerUser=65536\nRequestTimeout=1h\n"
+		      "MaxReplyMemory=1T\nMaxReplyRate=1T\n");
 	scratch_expect(s, "");
 	scratch_write(s, F,
 		      "[Broker]\nMaxLabels=4097\nMaxRules=16000001\nMaxSockets=1025\n"
-		      "MaxConnections=65537\nMaxConnectionsPerUser=65537\nRequestTimeout=3601\n");
-	scratch_expect(s,
-		       F ":2: MaxLabels=: '4097' is not a number from 1 to 4096\n" F
-			 ":3: MaxRules=: '16000001' is not a number from 1 to 16000000\n" F
-			 ":4: MaxSockets=: '1025' is not a number from 1 to 1024\n" F
-			 ":5: MaxConnections=: '65537' is not a number from 1 to 65536\n" F
-			 ":6: MaxConnectionsPerUser=: '65537' is not a number from 1 to 65536\n" F
-			 ":7: RequestTimeout=: '3601' is not a time from 0.1s to 3600s\n");
+		      "MaxConnections=65537\nMaxConnectionsPerUser=65537\nRequestTimeout=3601\n"
+		      "MaxReplyMemory=2T\nMaxReplyRate=1023K\n");
+	scratch_expect(s, F
+		       ":2: MaxLabels=: '4097' is not a number from 1 to 4096\n" F
+		       ":3: MaxRules=: '16000001' is not a number from 1 to 16000000\n" F
+		       ":4: MaxSockets=: '1025' is not a number from 1 to 1024\n" F
+		       ":5: MaxConnections=: '65537' is not a number from 1 to 65536\n" F
+		       ":6: MaxConnectionsPerUser=: '65537' is not a number from 1 to 65536\n" F
+		       ":7: RequestTimeout=: '3601' is not a time from 0.1s to 3600s\n" F
+		       ":8: MaxReplyMemory=: '2T' is not a size from 1M to 1T (bytes, or so many "
+		       "K, M, G or T)\n" F
+		       ":9: MaxReplyRate=: '1023K' is not a size from 1M to 1T (bytes, or so many "
+		       "K, M, G or T)\n");
 }
 
 static void test_every_error_at_once(void **state)

@@ -79,7 +79,7 @@ static void test_broker(void **state)
 	_cleanup_(config_freep) struct config *c = config_new();
 	const struct config_broker *b = &c->broker;
 
-	expect_keys(*state, page, "sockbroker.conf", "Broker", 9);
+	expect_keys(*state, page, "sockbroker.conf", "Broker", 11);
 	expect_entry(page, "AdminGroup", "Default: none");
 	expect_entry(page, "ReadGroup", "Default: none");
 	expect_number(page, "MaxLabels", "Default: ", b->max_labels, ".");
@@ -92,6 +92,12 @@ static void test_broker(void **state)
 	expect_number(page, "MaxConnections", "from 1 to ", CONFIG_CONNECTIONS_MAX, ".");
 	expect_number(page, "MaxConnectionsPerUser", "Default: ", b->max_connections_per_user, ".");
 	expect_number(page, "MaxConnectionsPerUser", "from 1 to ", CONFIG_CONNECTIONS_MAX, ".");
+	expect_number(page, "MaxReplyMemory", "Default: ", b->max_reply_memory >> 20, "M.");
+	expect_number(page, "MaxReplyRate", "Default: ", b->max_reply_rate >> 30, "G.");
+	assert_int_equal(CONFIG_REPLY_MIN, 1 << 20);
+	assert_int_equal(CONFIG_REPLY_MAX, 1ULL << 40);
+	expect_entry(page, "MaxReplyMemory", "from 1M to 1T");
+	expect_entry(page, "MaxReplyRate", "from 1M to 1T");
 	assert_int_equal(b->request_timeout_us % 1000000, 0);
 	expect_number(page, "RequestTimeout", "Default: ", b->request_timeout_us / 1000000, "s.");
 	expect_entry(page, "RequestTimeout", "from 100ms to 1h");

@@ -102,6 +102,35 @@ static void test_numbers(void **state)
 	assert_int_equal(value_number("0x5", 5, 9, &value, NULL), -EINVAL);
 }
 
+static void test_sizes(void **state)
+{
+	static const char *const bad[] = { "",
+					   "K",
+					   "1k",
+					   "1KB",
+					   "1 K",
+					   "-1",
+					   "1K1",
+					   "0x1",
+					   "4097T",
+					   "16777217T",
+					   "18446744073709551617" };
+	uint64_t value = 0;
+
+	assert_int_equal(value_size("0", 0, 9, &value, NULL), 0);
+	assert_int_equal(value, 0);
+	assert_int_equal(value_size("4096", 0, 1ULL << 60, &value, NULL), 0);
+	assert_int_equal(value, 4096);
+	assert_int_equal(value_size("3K", 0, 1ULL << 60, &value, NULL), 0);
+	assert_int_equal(value, 3072);
+	assert_int_equal(value_size("4096T", 0, 1ULL << 52, &value, NULL), 0);
+	assert_int_equal(value, 1ULL << 52);
+	assert_int_equal(value_size("1023", 1024, 9999, &value, NULL), -EINVAL);
+	assert_int_equal(value_size("10K", 1024, 9999, &value, NULL), -EINVAL);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(value_size(bad[i], 0, 1ULL << 52, &value, NULL), -EINVAL);
+}
+
 static void test_unit_length(void **state)
 {
 	char name[300];
@@ -117,9 +146,8 @@ static void test_unit_length(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_spans),
-		cmocka_unit_test(test_booleans),
-		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_spans),       cmocka_unit_test(test_booleans),
+		cmocka_unit_test(test_numbers),     cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_unit_length),
 	};
 
