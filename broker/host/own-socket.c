@@ -50,12 +50,26 @@ int own_socket_open(int protocol, int family)
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
+static int option(int fd, int name, int *ret)
+{
+	socklen_t size = sizeof(*ret);
+
+	return getsockopt(fd, SOL_SOCKET, name, ret, &size) < 0 ? -errno : 0;
+}
+
 int own_socket_waiting(int fd, uint32_t *ret)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	struct tcp_info info;
 	socklen_t size = sizeof(info);
+	int type, listening;
 
+	/* A service's socket that no longer listens may be locked, by a call of its own. */
+	if (option(fd, SO_TYPE, &type) == 0 && option(fd, SO_ACCEPTCONN, &listening) == 0 &&
+	    type == SOCK_STREAM && !listening) {
+		*ret = 0;
+		return 0;
+	}
 	/* Of a listener tcpi_unacked is the length of its accept queue (tcp_get_info). */
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
 		*ret = info.tcpi_state == TCP_LISTEN ? info.tcpi_unacked : 0;
