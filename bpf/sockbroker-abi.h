@@ -89,12 +89,15 @@ typedef __u64 sb_slot_owner;
  *     SB_SLOT_OWNER(label, udp) = label * 2 + udp + 1, 0: nobody.
  * SB_SLOT_OWNER_UNKNOWN stands, in a map that was made anew, at slots that had an owner or a socket
  * before, until it is known whose: no packet is given to it.
+ * SB_SLOT_RESERVED: a process that handles a client's files may put one of its sockets there, at any
+ * time; it has no label yet.
  * The owner is stored before a socket goes into the slot. A reader that took a socket from a slot
  * whose owner is not its own label puts it back: slots may so be reused at once without ever
  * giving one label's packet to another label's socket.
  */
 #define SB_SLOT_OWNER(label, udp) ((__u32)(label) * 2 + ((udp) ? 1 : 0) + 1)
 #define SB_SLOT_OWNER_UNKNOWN 0xffffffffU
+#define SB_SLOT_RESERVED 0xfffffffeU
 
 /*
  * counters: per CPU, one row a group; packets are counted in the row of their own family. In every

@@ -33,6 +33,7 @@ struct broker {
 	struct loop *loop;
 	struct watch *watch;
 	struct activator *activator;
+	struct quota *quota;
 	struct server *server;
 	struct listen_fds passed;
 	int listener; /* until the server has it */
@@ -243,8 +244,10 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 
 	if (r < 0)
 		return r;
-	b->core = core_new(&dataplane, &state, &host, &watch, &units, &fdstore, SOCKBROKER_VERSION,
-			   b->options.netns);
+	b->quota = quota_new();
+	if (b->quota)
+		b->core = core_new(&dataplane, &state, &host, &watch, &units, &fdstore, b->quota,
+				   SOCKBROKER_VERSION, b->options.netns);
 	if (!b->core)
 		return sb_fail(error, ENOMEM, "out of memory");
 	core_on_reload(b->core, reload, b);
@@ -367,6 +370,7 @@ void broker_free(struct broker *b)
 		return;
 	server_free(b->server);
 	core_free(b->core);
+	quota_free(b->quota);
 	watch_free(b->watch);
 	activator_free(b->activator);
 	loop_free(b->loop);

@@ -4,8 +4,16 @@
 
 #include <sys/queue.h>
 
+#include "broker/base/rate-limit.h"
 #include "broker/core/core.h"
 #include "broker/model/registry.h"
+
+/* Whose runtime rules are charged to whom, see shares.h. */
+struct rule_owner {
+	uid_t uid;
+	size_t n; /* of rules; 0: the place is free */
+	struct quota_charge charge;
+};
 
 struct core {
 	struct dataplane_port dataplane;
@@ -25,6 +33,9 @@ struct core {
 	struct ruleset *rules;        /* all rules */
 	struct ruleset *config_rules; /* those of label files once more: few, looked up often */
 	struct range numbers;         /* of rules, see numbers.h; size 0: rules are not counted */
+	struct quota *quota;          /* borrowed */
+	struct rate_limit log;        /* of what is said of registrations */
+	struct rule_owner owners[RULE_OWNERS_MAX + 1]; /* by rule::owner; 0 is nobody */
 	bool starting; /* the kernel's groups are an earlier run's: write them all anew */
 	bool unloaded;
 	size_t journal_tried[2]; /* their sizes when they could not be compacted, see saved.c */
@@ -50,11 +61,18 @@ int op_explain(struct core *c, struct request *rq, struct reply *reply, struct s
 int op_reload(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 int op_unload(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error);
 
+/* How many records they would write, of L or (NULL) of all. */
+size_t op_status_length(const struct core *c, const struct label *l);
+size_t op_rules_length(const struct core *c, const struct label *l);
+
 /* -- request.c: reading fields ------------------------------------------------------------- */
 
 /* The value of KEY, which must be there once; -EINVAL otherwise. */
 int request_need(const struct request *rq, const char *key, const char **ret,
 		 struct sb_error *error);
+/* -EAGAIN: the files that came with the request are not here, since nobody knew that they would be
+ * needed: who may do what, or WhenEmpty=, has changed meanwhile. */
+int request_refuse_files(struct sb_error *error);
 /* "yes" or "no"; absent: false. */
 int request_flag(const struct request *rq, const char *key, bool *ret, struct sb_error *error);
 /* The label KEY=LABEL names, which must exist; *RET NULL when the field is absent and OPTIONAL. */
@@ -116,6 +134,9 @@ bool member_gone(const struct core *c, const struct member *m);
 /* Takes an unused slot for M, a socket of L, and puts FD (not consumed) into it. */
 int member_store(struct core *c, const struct label *l, struct member *m, int fd,
 		 struct sb_error *error);
+/* M gets the slot that was reserved for it, where a porter has put it (or could not). */
+int member_own(struct core *c, const struct label *l, struct member *m,
+	       const struct request_socket *s, struct sb_error *error);
 /* Empties the slot of M and gives it back. */
 void member_unstore(struct core *c, const struct member *m);
 

@@ -8,11 +8,12 @@
 #include "broker/core/hold.h"
 #include "broker/core/numbers.h"
 #include "broker/core/saved.h"
+#include "broker/core/shares.h"
 
 struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
 		      const struct host_port *host, const struct watch_port *watch,
 		      const struct units_port *units, const struct fdstore_port *fdstore,
-		      const char *version, const char *netns)
+		      struct quota *quota, const char *version, const char *netns)
 {
 	_cleanup_(core_freep) struct core *c = calloc(1, sizeof(*c));
 
@@ -24,6 +25,9 @@ struct core *core_new(const struct dataplane_port *dataplane, const struct state
 	c->watch = *watch;
 	c->units = *units;
 	c->fdstore = *fdstore;
+	c->quota = quota;
+	c->log = (struct rate_limit){ .burst = 100, .interval_us = 10000000 };
+	quota_set(quota, QUOTA_SOCKETS, SB_SLOTS_MAX);
 	LIST_INIT(&c->lives);
 	c->version = version;
 	c->netns = netns;
@@ -43,6 +47,7 @@ void core_free(struct core *c)
 		return;
 	if (c->registry)
 		hold_clear(c);
+	shares_clear(c);
 	ruleset_free(c->config_rules);
 	ruleset_free(c->rules);
 	registry_free(c->registry);

@@ -9,6 +9,7 @@
 #include "broker/core/request.h"
 #include "broker/model/label.h"
 #include "broker/model/policy.h"
+#include "broker/model/quota.h"
 #include "broker/model/ruleset.h"
 
 struct core;
@@ -65,11 +66,12 @@ struct core_saved {
 	size_t n_fds;
 };
 
-/* The ports are copied; VERSION is borrowed for ever. NULL: out of memory. */
+/* The ports are copied; VERSION is borrowed for ever. Sockets and rules are charged to QUOTA, which
+ * must outlive the core. NULL: out of memory. */
 struct core *core_new(const struct dataplane_port *dataplane, const struct state_port *state,
 		      const struct host_port *host, const struct watch_port *watch,
 		      const struct units_port *units, const struct fdstore_port *fdstore,
-		      const char *version, const char *netns);
+		      struct quota *quota, const char *version, const char *netns);
 /* Closes what it holds. What is pinned, or in the fd store, stays. */
 void core_free(struct core *c);
 SB_DEFINE_CLEANUP(struct core, core_free)
@@ -100,9 +102,24 @@ void core_ready(struct core *c, int fd);
 void core_alarm(struct core *c);
 void core_unit_started(struct core *c, uint32_t label, const struct unit_start *start);
 
+/* Whether the answer to REQUEST, of which only the message is looked at, is long to write; then it
+ * changes nothing, and a forked process may give it. */
+bool core_takes_long(const struct core *c, const struct request *request);
+
 /* Answers one request. REPLY is zero-initialized by the caller and ready to be sent afterwards. The
  * fds stay the caller's. */
 void core_request(struct core *c, struct request *request, struct reply *reply);
+
+/*
+ * For clients whose files the broker does not touch (struct request_socket). What has to be done
+ * with those of REQUEST, of which only message, actor and pidfd are looked at; if they are wanted,
+ * slots are reserved for them (-E2BIG: there are none left, or another negative errno), and
+ * released after core_request(), but for those that it took.
+ */
+bool core_is_admin(const struct core *c, const struct actor *actor);
+enum files_wanted core_wants_files(struct core *c, struct request *request);
+int core_slots_reserve(struct core *c, uint32_t *slots, size_t n);
+void core_slots_release(struct core *c, const struct request_socket *sockets, size_t n);
 
 /* After a successful `unload`: the broker should end. */
 bool core_unloaded(const struct core *c);

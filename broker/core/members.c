@@ -12,10 +12,12 @@
 
 #include "broker/base/log.h"
 #include "broker/core/hold.h"
+#include "broker/core/shares.h"
 
 static int copy_member(struct member *to, const struct member *from)
 {
 	*to = *from;
+	to->charge = (struct quota_charge){ 0 };
 	if (from->unit) {
 		to->unit = strdup(from->unit);
 		if (!to->unit)
@@ -47,11 +49,31 @@ bool member_gone(const struct core *c, const struct member *m)
 	return r == -ENOENT || (r == 0 && cookie != m->cookie);
 }
 
+static int refuse_socket(const struct label *l, const struct member *m, int r,
+			 struct sb_error *error)
+{
+	char local[SB_ADDRESS_TEXT_MAX];
+
+	return sb_fail(error, EIO, "label %s: the kernel does not take socket %s: %s", l->name,
+		       sb_endpoint_format(&m->address, m->port, local), strerror(-r));
+}
+
+int member_own(struct core *c, const struct label *l, struct member *m,
+	       const struct request_socket *s, struct sb_error *error)
+{
+	int r = s->stored;
+
+	if (r == 0)
+		r = c->dataplane.slot_adopt(c->dataplane.self, s->slot,
+					    SB_SLOT_OWNER(l->id, m->protocol == IPPROTO_UDP));
+	m->slot = s->slot;
+	return r < 0 ? refuse_socket(l, m, r, error) : 0;
+}
+
 int member_store(struct core *c, const struct label *l, struct member *m, int fd,
 		 struct sb_error *error)
 {
 	int64_t slot = range_take(&c->registry->slots, 1);
-	char local[SB_ADDRESS_TEXT_MAX];
 	int r;
 
 	if (slot < 0)
@@ -60,9 +82,7 @@ int member_store(struct core *c, const struct label *l, struct member *m, int fd
 				    SB_SLOT_OWNER(l->id, m->protocol == IPPROTO_UDP), fd);
 	if (r < 0) {
 		range_give(&c->registry->slots, (uint32_t)slot, 1);
-		return sb_fail(error, EIO, "label %s: the kernel does not take socket %s: %s",
-			       l->name, sb_endpoint_format(&m->address, m->port, local),
-			       strerror(-r));
+		return refuse_socket(l, m, r, error);
 	}
 	m->slot = (uint32_t)slot;
 	return 0;
@@ -328,6 +348,7 @@ int members_commit(struct core *c, struct members_change *changes, size_t n, str
 		release_former(c, &changes[i]);
 		give_lists(c, &changes[i]);
 		hold_settle(c, &changes[i]);
+		shares_settle_members(c, changes[i].label);
 	}
 	return 0;
 }

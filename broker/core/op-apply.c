@@ -8,6 +8,7 @@
 #include "broker/core/guard.h"
 #include "broker/core/hold.h"
 #include "broker/core/replace.h"
+#include "broker/core/shares.h"
 #include "protocol/wire-io.h"
 
 #define APPLY_TEXT_MAX ((size_t)1 << 30)
@@ -40,19 +41,26 @@ static int refuse_bad_lines(const struct parsed_rules *p, struct reply *reply,
 }
 
 static int apply_text(struct core *c, struct mapping *text, struct parsed_rules *parsed,
-		      bool dry_run, struct reply *reply, struct sb_error *error)
+		      bool dry_run, uid_t uid, struct reply *reply, struct sb_error *error)
 {
 	_cleanup_(ruleset_freep) struct ruleset *next = NULL;
 	_cleanup_(guard_freep) struct guard *guard = guard_new(c);
 	struct difference diff = { .text = &reply->table, .guard = guard };
+	uint8_t owner = shares_owner(c, uid);
 	int r;
 
 	r = rules_parse(c, text->data, text->length, parsed, error);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < parsed->n && owner; i++)
+		parsed->rules[i].owner = owner & RULE_OWNERS_MAX;
 	r = replace_runtime_build(c, parsed, &next, error);
 	if (r < 0 && parsed->n_bad > 0)
 		return refuse_bad_lines(parsed, reply, error);
+	if (r == 0)
+		r = shares_check_rules(c, owner,
+				       ruleset_count(next) - ruleset_count(c->config_rules), true,
+				       error);
 	if (r < 0)
 		return r;
 	difference_compute(c, c->rules, next, &diff);
@@ -96,11 +104,13 @@ int op_apply(struct core *c, struct request *rq, struct reply *reply, struct sb_
 
 	r = request_flag(rq, "DRY_RUN", &dry_run, error);
 	if (r == 0)
+		r = rq->fds ? 0 : request_refuse_files(error);
+	if (r == 0)
 		r = sb_memfd_map(rq->fds[0], APPLY_TEXT_MAX, false, &text.data, &text.length,
 				 error);
 	if (r < 0)
 		return r;
-	r = apply_text(c, &text, &parsed, dry_run, reply, error);
+	r = apply_text(c, &text, &parsed, dry_run, rq->actor->uid, reply, error);
 	if (r < 0 && !reply->has_table)
 		sb_text_free(&reply->table);
 	parsed_rules_clear(c, &parsed, r < 0 || dry_run);

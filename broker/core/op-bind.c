@@ -5,12 +5,14 @@
 #include "broker/base/log.h"
 #include "broker/core/guard.h"
 #include "broker/core/hold.h"
+#include "broker/core/shares.h"
 
 #define EDITS_MAX (SB_PORT_LIST_MAX * 2)
 
 struct edits {
 	struct rule_edit list[EDITS_MAX];
 	size_t n, added, moved, removed, unchanged;
+	uint8_t owner; /* of those that are added */
 };
 
 /* Calls F for every rule that the request names. */
@@ -42,7 +44,8 @@ static int bind_one(struct core *c, const struct rule *rule, struct edits *e, vo
 	char text[RULE_TEXT_MAX];
 
 	if (!found) {
-		e->list[e->n++] = (struct rule_edit){ .kind = RULE_ADD, .rule = *rule };
+		e->list[e->n] = (struct rule_edit){ .kind = RULE_ADD, .rule = *rule };
+		e->list[e->n++].rule.owner = e->owner & RULE_OWNERS_MAX;
 		e->added++;
 		return 0;
 	}
@@ -108,7 +111,9 @@ static int bind_rules(struct core *c, const struct sb_rule_line *line, struct la
 			       "there are %zu rules already, there may be %zu (MaxRules= in "
 			       "sockbroker.conf)",
 			       ruleset_count(c->rules), c->settings.max_rules);
-	r = prepare_hold(c, l, e, error);
+	r = shares_check_rules(c, e->owner, e->added, false, error);
+	if (r == 0)
+		r = prepare_hold(c, l, e, error);
 	if (r < 0)
 		return r;
 	r = rules_edit(c, &line->prefix, e->list, e->n, created ? l : NULL, error);
@@ -150,6 +155,7 @@ int op_bind(struct core *c, struct request *rq, struct reply *reply, struct sb_e
 		r = core_label_get(c, name, &l, &created, error);
 	if (r < 0)
 		return r;
+	e->owner = shares_owner(c, rq->actor->uid);
 	r = bind_rules(c, &line, l, created, move, e, error);
 	if (r < 0) {
 		if (created)

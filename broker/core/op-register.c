@@ -4,11 +4,21 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/base/rate-limit.h"
 #include "broker/core/describe.h"
 #include "broker/core/hold.h"
 #include "broker/core/lives.h"
 #include "broker/core/registration.h"
+#include "broker/core/shares.h"
 #include "broker/model/socket-check.h"
+
+static int inspect(struct core *c, const struct request *rq, size_t i, struct socket_facts *facts)
+{
+	if (!rq->sockets)
+		return c->host.inspect(c->host.self, rq->fds[i], facts);
+	*facts = rq->sockets[i].facts;
+	return rq->sockets[i].looked;
+}
 
 static int inspect_all(struct core *c, const struct request *rq, struct registration *reg,
 		       struct sb_error *error)
@@ -18,7 +28,7 @@ static int inspect_all(struct core *c, const struct request *rq, struct registra
 	for (size_t i = 0; i < reg->n_sockets; i++) {
 		struct member *m = &reg->members[i];
 		struct socket_facts facts;
-		int r = c->host.inspect(c->host.self, rq->fds[i], &facts);
+		int r = inspect(c, rq, i, &facts);
 
 		if (r < 0)
 			return sb_fail(error, -r, "socket %zu cannot be looked at: %s", i,
@@ -105,7 +115,7 @@ static int keep_copy(struct core *c, const struct request *rq, struct registrati
 		     const struct label *l, struct member *m, const struct member *old, int fd,
 		     struct sb_error *error)
 {
-	int r = find_life(c, rq, reg, error);
+	int r = fd < 0 ? request_refuse_files(error) : find_life(c, rq, reg, error);
 
 	if (r < 0)
 		return r;
@@ -125,6 +135,28 @@ static int keep_copy(struct core *c, const struct request *rq, struct registrati
 	return 0;
 }
 
+/* A slot for socket I: the one that a porter has put it into, or another. */
+static int find_slot(struct core *c, const struct request *rq, struct registration *reg,
+		     const struct label *l, size_t i, struct sb_error *error)
+{
+	struct member *m = &reg->members[i];
+	int r;
+
+	if (rq->sockets)
+		return member_own(c, l, m, &rq->sockets[i], error);
+	r = member_store(c, l, m, rq->fds[i], error);
+	if (r == 0)
+		reg->stored[reg->n_stored++] = *m;
+	return r;
+}
+
+/* What was reserved for sockets that have no other slot is theirs now. */
+static void take_slots(const struct request *rq, const struct registration *reg)
+{
+	for (size_t i = 0; rq->sockets && i < reg->n_sockets; i++)
+		rq->sockets[i].taken = reg->members[i].slot == rq->sockets[i].slot;
+}
+
 static int prepare_part(struct core *c, const struct request *rq, struct registration *reg,
 			const struct part *p, struct sb_error *error)
 {
@@ -142,16 +174,13 @@ static int prepare_part(struct core *c, const struct request *rq, struct registr
 		const struct member *old = find_in_slot(c, p->label, m->cookie);
 
 		members_change_drop(change, has_cookie, &m->cookie);
-		if (old) {
+		if (old)
 			m->slot = old->slot;
-		} else {
-			r = member_store(c, p->label, m, rq->fds[i], error);
-			if (r < 0)
-				return r;
-			reg->stored[reg->n_stored++] = *m;
-		}
-		if (p->label->when_empty == WHEN_EMPTY_HOLD)
-			r = keep_copy(c, rq, reg, p->label, m, old, rq->fds[i], error);
+		else
+			r = find_slot(c, rq, reg, p->label, i, error);
+		if (r == 0 && p->label->when_empty == WHEN_EMPTY_HOLD)
+			r = keep_copy(c, rq, reg, p->label, m, old, rq->fds ? rq->fds[i] : -1,
+				      error);
 		if (r < 0)
 			return r;
 		if (members_change_add(change, m) < 0)
@@ -226,6 +255,8 @@ static int register_all(struct core *c, struct request *rq, struct registration 
 
 	for (size_t i = 0; i < reg->n_parts && r == 0; i++)
 		r = request_may_register(c, rq, reg->parts[i].name, error);
+	if (r == 0 && !rq->fds && !rq->sockets)
+		r = request_refuse_files(error);
 	if (r == 0)
 		r = inspect_all(c, rq, reg, error);
 	for (size_t i = 0; i < reg->n_parts && r == 0; i++)
@@ -234,11 +265,16 @@ static int register_all(struct core *c, struct request *rq, struct registration 
 	for (size_t i = 0; i < reg->n_parts && r == 0; i++)
 		r = prepare_part(c, rq, reg, &reg->parts[i], error);
 	if (r == 0)
+		r = shares_check_members(c, reg->changes, reg->n_changes, rq->actor->uid,
+					 rq->sockets ? rq->n_fds : reg->n_stored, error);
+	if (r == 0)
 		r = members_apply(c, reg->changes, reg->n_changes, error);
-	if (r < 0)
+	if (r < 0) {
 		undo(c, reg);
-	else
+	} else {
+		take_slots(rq, reg);
 		warn_reset(reg, reply);
+	}
 	life_collect(c, reg->life);
 	members_change_end(reg->changes, reg->n_changes);
 	return r;
@@ -260,9 +296,10 @@ int op_register(struct core *c, struct request *rq, struct reply *reply, struct 
 	for (size_t i = 0; i < reg->n_parts; i++) {
 		const struct label *l = reg->parts[i].label;
 
-		log_info("label %s: %zu sockets %s by uid %u, pid %d; %zu in all", l->name,
-			 reg->parts[i].count, reg->add ? "added" : "registered",
-			 (unsigned)rq->actor->uid, (int)rq->actor->pid, label_sockets(l));
+		log_limited(&c->log, LOG_INFO,
+			    "label %s: %zu sockets %s by uid %u, pid %d; %zu in all", l->name,
+			    reg->parts[i].count, reg->add ? "added" : "registered",
+			    (unsigned)rq->actor->uid, (int)rq->actor->pid, label_sockets(l));
 		warn_families(&reg->parts[i], reply);
 	}
 	return 0;

@@ -55,6 +55,11 @@ static size_t list_rules(const struct core *c, const struct label *l, const stru
 	return n;
 }
 
+size_t op_rules_length(const struct core *c, const struct label *l)
+{
+	return l ? label_rules(l) : ruleset_count(c->rules);
+}
+
 int op_rules(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)
 {
 	_cleanup_free_ const struct rule **list = NULL;

@@ -171,6 +171,23 @@ static void describe_all(struct core *c, const struct label *l, struct sb_text *
 	describe_warnings(c, l, text);
 }
 
+/* The kernel is asked of every socket for each of four groups, which takes longer than a record. */
+static size_t length_of(const struct label *l)
+{
+	return 5 + 5 * l->n_members;
+}
+
+size_t op_status_length(const struct core *c, const struct label *l)
+{
+	size_t n = 0;
+
+	if (l)
+		return length_of(l);
+	for (l = registry_next(c->registry, NULL); l; l = registry_next(c->registry, l))
+		n += length_of(l);
+	return n;
+}
+
 int op_status(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)
 {
 	struct sb_text *text = &reply->table;

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/base/rate-limit.h"
 #include "broker/core/hold.h"
 #include "broker/core/lives.h"
+#include "broker/core/shares.h"
 
 #define TAKE_LABELS_MAX 64 /* labels of one request */
 
@@ -153,6 +155,8 @@ static int take_all(struct core *c, struct request *rq, struct taking *t, struct
 			    "the reply does not fit one packet: ask for fewer "
 			    "labels");
 	if (r == 0)
+		r = shares_check_members(c, t->changes, t->n, rq->actor->uid, 0, error);
+	if (r == 0)
 		r = members_apply(c, t->changes, t->n, error);
 	/* A label that was given up is not any more. */
 	for (size_t i = 0; i < t->n && r == 0; i++)
@@ -173,7 +177,8 @@ int op_take(struct core *c, struct request *rq, struct reply *reply, struct sb_e
 		return r;
 	}
 	for (size_t i = 0; i < t->n; i++)
-		log_info("label %s: %zu sockets taken by uid %u, pid %d", t->labels[i]->name,
-			 t->counts[i], (unsigned)rq->actor->uid, (int)rq->actor->pid);
+		log_limited(&c->log, LOG_INFO, "label %s: %zu sockets taken by uid %u, pid %d",
+			    t->labels[i]->name, t->counts[i], (unsigned)rq->actor->uid,
+			    (int)rq->actor->pid);
 	return 0;
 }

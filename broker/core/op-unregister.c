@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "broker/base/log.h"
+#include "broker/base/rate-limit.h"
 #include "broker/core/core-internal.h"
 
 struct wanted {
@@ -73,8 +74,8 @@ int op_unregister(struct core *c, struct request *rq, struct reply *reply, struc
 	members_change_end(&change, 1);
 	if (r < 0)
 		return r;
-	log_info("label %s: %zu sockets taken out by uid %u; %zu left", l->name, n,
-		 (unsigned)wanted.uid, label_sockets(l));
+	log_limited(&c->log, LOG_INFO, "label %s: %zu sockets taken out by uid %u; %zu left",
+		    l->name, n, (unsigned)wanted.uid, label_sockets(l));
 	sb_writer_add(&reply->writer, "SOCKETS", "%zu", n);
 	core_label_collect(c, l);
 	return 0;

@@ -75,7 +75,8 @@ struct dataplane_port {
 	/* The owner word of SLOT, 0 for nobody, SB_SLOT_OWNER_UNKNOWN for a socket that an earlier
 	 * run left there. */
 	int (*slot_owner)(void *self, uint32_t slot, uint32_t *ret);
-	/* Gives SLOT, and the socket that is in it already, to OWNER. */
+	/* Gives SLOT to OWNER, with the socket that is in it already, or that somebody else may put
+	 * there (SB_SLOT_RESERVED). */
 	int (*slot_adopt)(void *self, uint32_t slot, uint32_t owner);
 
 	/* Writes N slots at OFFSET of slot_lists; nothing refers to that stretch yet. */

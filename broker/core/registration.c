@@ -93,7 +93,9 @@ static int parse_pidfd(const struct request *rq, struct registration *reg, struc
 	reg->pidfd = -1;
 	if (r < 0 || !given)
 		return r;
-	reg->pidfd = rq->fds[--reg->n_sockets];
+	reg->n_sockets--;
+	if (rq->fds)
+		reg->pidfd = rq->fds[reg->n_sockets];
 	return 0;
 }
 

@@ -8,6 +8,9 @@
 #include "broker/core/core-internal.h"
 #include "broker/core/saved.h"
 
+/* Records that are written while everybody waits: some milliseconds' worth. */
+#define LENGTH_MAX 4000
+
 enum permission {
 	MAY_READ,     /* ReadGroup=, or everybody */
 	MAY_REGISTER, /* decided by the handler, for each label of the request */
@@ -20,10 +23,12 @@ static const struct request_row {
 	enum permission permission;
 	request_handler handler;
 	const char *keys; /* its fields beside REQUEST=; every other one is refused */
+	/* How much there is to tell, NULL: little. */
+	size_t (*length)(const struct core *c, const struct label *l);
 } request_rows[] = {
 	{ "version", 0, 0, MAY_READ, op_version, "" },
-	{ "status", 0, 0, MAY_READ, op_status, "LABEL" },
-	{ "rules", 0, 0, MAY_READ, op_rules, "LABEL FORMAT" },
+	{ "status", 0, 0, MAY_READ, op_status, "LABEL", op_status_length },
+	{ "rules", 0, 0, MAY_READ, op_rules, "LABEL FORMAT", op_rules_length },
 	{ "explain", 0, 0, MAY_READ, op_explain, "PROTOCOL ADDRESS PORT FROM_ADDRESS FROM_PORT" },
 	{ "register", 1, SB_WIRE_FDS_MAX, MAY_REGISTER, op_register, "LABEL COUNT MODE PIDFD" },
 	{ "take", 0, 0, MAY_REGISTER, op_take, "LABEL" },
@@ -140,6 +145,17 @@ static int dispatch(struct core *c, struct request *rq, struct reply *reply, str
 	return row->handler(c, rq, reply, error);
 }
 
+bool core_takes_long(const struct core *c, const struct request *rq)
+{
+	const struct sb_message *m = rq->message;
+	const struct request_row *row =
+		m->short_form ? NULL : find_row(m->n_fields > 0 ? m->fields[0].value : "");
+	const char *name = sb_message_get(m, "LABEL");
+
+	return row && row->length &&
+	       row->length(c, name ? registry_find(c->registry, name) : NULL) > LENGTH_MAX;
+}
+
 void core_request(struct core *c, struct request *rq, struct reply *reply)
 {
 	struct sb_error error = { 0 };
@@ -176,6 +192,11 @@ int request_need(const struct request *rq, const char *key, const char **ret,
 			       key);
 	*ret = sb_message_get(rq->message, key);
 	return 0;
+}
+
+int request_refuse_files(struct sb_error *error)
+{
+	return sb_fail(error, EAGAIN, "the configuration has changed meanwhile, ask again");
 }
 
 int request_flag(const struct request *rq, const char *key, bool *ret, struct sb_error *error)
@@ -246,9 +267,10 @@ int request_may_register(struct core *c, struct request *rq, const char *name,
 	const struct policy_groups *groups = &c->settings.groups;
 	bool group = c->settings.admin_group[0] != '\0';
 
-	if (!rq->actor->unit[0]) /* for the decision, and for status */
+	if (!rq->actor->unit_known) /* for the decision, and for status */
 		c->host.unit(c->host.self, rq->actor->pid, rq->pidfd, rq->actor->unit,
 			     sizeof(rq->actor->unit));
+	rq->actor->unit_known = true;
 	if (policy_may_register(rq->actor, groups, policy))
 		return 0;
 	return sb_fail(error, EPERM,

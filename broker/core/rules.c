@@ -11,6 +11,7 @@
 
 #include "broker/base/log.h"
 #include "broker/core/numbers.h"
+#include "broker/core/shares.h"
 
 void rules_count(struct core *c, const struct rule *r, int sign)
 {
@@ -18,6 +19,7 @@ void rules_count(struct core *c, const struct rule *r, int sign)
 
 	if (l)
 		l->n_rules[r->family == AF_INET6][r->protocol == IPPROTO_UDP] += (size_t)sign;
+	shares_count_rule(c, r, sign);
 }
 
 void rules_recount(struct core *c)
@@ -28,8 +30,10 @@ void rules_recount(struct core *c)
 	for (struct label *l = registry_next(c->registry, NULL); l;
 	     l = registry_next(c->registry, l))
 		memset(l->n_rules, 0, sizeof(l->n_rules));
+	shares_forget_rules(c);
 	for (ruleset_begin(c->rules, &cursor); (r = ruleset_next(&cursor));)
 		rules_count(c, r, 1);
+	shares_settle_rules(c);
 }
 
 const char *rule_name(const struct core *c, const struct rule *r, char buf[static RULE_NAME_MAX])
@@ -45,7 +49,7 @@ static int do_edit(struct core *c, const struct rule_edit *e, struct sb_error *e
 {
 	char text[RULE_TEXT_MAX], other[RULE_NAME_MAX];
 	const struct rule *found;
-	struct rule conflict;
+	struct rule conflict, removed;
 	int r;
 
 	switch (e->kind) {
@@ -62,11 +66,11 @@ static int do_edit(struct core *c, const struct rule_edit *e, struct sb_error *e
 		rules_count(c, &e->rule, 1);
 		return 0;
 	case RULE_REMOVE:
-		r = ruleset_remove(c->rules, &e->rule, NULL);
+		r = ruleset_remove(c->rules, &e->rule, &removed);
 		if (r < 0)
 			return sb_fail(error, -r, "there is no rule %s",
 				       rule_format(&e->rule, text));
-		rules_count(c, &e->rule, -1);
+		rules_count(c, &removed, -1);
 		return 0;
 	case RULE_MOVE:
 		found = ruleset_find(c->rules, &e->rule);
@@ -75,7 +79,7 @@ static int do_edit(struct core *c, const struct rule_edit *e, struct sb_error *e
 				       rule_format(&e->rule, text));
 		rules_count(c, found, -1);
 		ruleset_relabel(c->rules, &e->rule, e->rule.label);
-		rules_count(c, &e->rule, 1);
+		rules_count(c, found, 1);
 		return 0;
 	}
 	return -EINVAL;
@@ -151,6 +155,7 @@ int rules_edit(struct core *c, const struct sb_prefix *prefix, struct rule_edit 
 		return r;
 	}
 	numbers_give_edits(c, edits, n, RULE_REMOVE);
+	shares_settle_rules(c);
 	return 0;
 undo:
 	c->state.rollback(c->state.self);

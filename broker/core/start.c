@@ -88,7 +88,7 @@ static int count_living(struct core *c)
 		uint32_t owner;
 		int r = c->dataplane.slot_owner(c->dataplane.self, slot, &owner);
 
-		if (r == 0 && owner == 0)
+		if (r == 0 && (owner == 0 || owner == SB_SLOT_RESERVED))
 			continue;
 		if (r == 0)
 			r = c->dataplane.slot_cookie(c->dataplane.self, slot, &cookie);
@@ -211,6 +211,20 @@ static void reserved_clear(struct core *c, struct reserved *rs)
 	range_clear(&rs->slots);
 }
 
+/* The process that an earlier broker sent there (reserve.c) may still be held up on its way: this
+ * run does not use the slot. */
+static bool keep_reserved(struct core *c, uint32_t slot)
+{
+	uint32_t owner;
+
+	if (c->dataplane.slot_owner(c->dataplane.self, slot, &owner) < 0 ||
+	    owner != SB_SLOT_RESERVED)
+		return false;
+	if (c->dataplane.slot_clear(c->dataplane.self, slot) == 0)
+		c->dataplane.slot_adopt(c->dataplane.self, slot, SB_SLOT_RESERVED);
+	return true;
+}
+
 /* Groups of labels that nobody knows, and slots that belong to no known socket. */
 static void clear_strangers(struct core *c, struct reserved *rs)
 {
@@ -229,7 +243,7 @@ static void clear_strangers(struct core *c, struct reserved *rs)
 	for (uint32_t slot = 0; slots > 0 && slot < SB_SLOTS_MAX; slot++) {
 		uint64_t cookie;
 
-		if (!range_has(&rs->slots, slot))
+		if (!range_has(&rs->slots, slot) || keep_reserved(c, slot))
 			continue;
 		alive += c->dataplane.slot_cookie(c->dataplane.self, slot, &cookie) == 0;
 		if (c->dataplane.slot_clear(c->dataplane.self, slot) == 0)

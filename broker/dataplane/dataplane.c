@@ -80,6 +80,11 @@ void dataplane_free(struct dataplane *d)
 	free(d);
 }
 
+void dataplane_forked(struct dataplane *d)
+{
+	d->lock = sb_close(d->lock);
+}
+
 static void info(void *self, struct dataplane_info *ret)
 {
 	struct dataplane *d = self;

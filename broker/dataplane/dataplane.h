@@ -41,5 +41,12 @@ int dataplane_drop_privilege(void);
  * is dataplane_info::trouble. Cheap; call it now and then. */
 const char *dataplane_look(struct dataplane *d);
 
+/* In a forked process: lets go of the lock, so that it is nobody's when the broker ends. */
+void dataplane_forked(struct dataplane *d);
+
+/* For a process that has nothing but the SOCKMAP (borrowed): puts the socket FD into an empty SLOT. */
+int dataplane_sockmap(const struct dataplane *d);
+int dataplane_store_socket(int sockmap, uint32_t slot, int fd);
+
 /* The port; valid as long as D. */
 struct dataplane_port dataplane_port(struct dataplane *d);

@@ -178,14 +178,23 @@ static int look_at_all(struct dataplane *d, bool *fit, struct sb_error *error)
 	return 0;
 }
 
-/* Whether SLOT had an owner among the former OWNERS, words of SIZE bytes; NULL: not known. */
-static bool had_owner(const uint8_t *owners, size_t size, uint32_t slot)
+/* What to write at SLOT, with the former OWNERS, words of SIZE bytes (NULL: not known). A slot that
+ * was reserved stays so: whoever may put a socket there does not ask which version runs. */
+static uint32_t mark_for(const uint8_t *owners, size_t size, uint32_t slot)
 {
 	uint8_t any = 0;
+	uint32_t word;
 
-	for (size_t i = 0; owners && i < size; i++)
+	if (!owners)
+		return 0;
+	for (size_t i = 0; i < size; i++)
 		any |= owners[slot * size + i];
-	return any != 0;
+	if (size == sizeof(word)) {
+		memcpy(&word, owners + slot * size, sizeof(word));
+		if (word == SB_SLOT_RESERVED)
+			return SB_SLOT_RESERVED;
+	}
+	return any ? SB_SLOT_OWNER_UNKNOWN : 0;
 }
 
 /* Marks the slots in which there are sockets, whose they are the core will know; and those that had
@@ -194,14 +203,17 @@ static int mark_slots(struct dataplane *d, const uint8_t *owners, size_t size,
 		      struct sb_error *error)
 {
 	for (uint32_t slot = 0; slot < SB_SLOTS_MAX; slot++) {
+		uint32_t mark = mark_for(owners, size, slot);
 		uint64_t cookie;
 		int r = slot_cookie(d, slot, &cookie);
 
 		if (r < 0 && r != -ENOENT)
 			return sb_fail(error, EIO, "slot %u cannot be read: %s", slot,
 				       strerror(-r));
-		if (r == 0 || had_owner(owners, size, slot))
-			slot_adopt(d, slot, SB_SLOT_OWNER_UNKNOWN);
+		if (r == 0 && mark == 0)
+			mark = SB_SLOT_OWNER_UNKNOWN;
+		if (mark)
+			slot_adopt(d, slot, mark);
 	}
 	return 0;
 }

@@ -56,6 +56,18 @@ int slot_store(void *self, uint32_t slot, uint32_t owner, int fd)
 	return r;
 }
 
+int dataplane_store_socket(int sockmap, uint32_t slot, int fd)
+{
+	uint64_t value = (uint64_t)fd;
+
+	return bpf_map_update_elem(sockmap, &slot, &value, BPF_NOEXIST);
+}
+
+int dataplane_sockmap(const struct dataplane *d)
+{
+	return d->maps[MAP_SOCKMAP];
+}
+
 int slot_clear(void *self, uint32_t slot)
 {
 	struct dataplane *d = self;

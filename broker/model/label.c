@@ -27,8 +27,10 @@ struct label *label_new(const char *name)
 
 void members_free(struct member *members, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		quota_charge_clear(&members[i].charge);
 		free(members[i].unit);
+	}
 	free(members);
 }
 

@@ -11,6 +11,7 @@
 
 #include "bpf/sockbroker-abi.h"
 #include "broker/model/policy.h"
+#include "broker/model/quota.h"
 #include "protocol/address.h"
 #include "protocol/label.h"
 
@@ -79,6 +80,8 @@ struct member {
 	uint64_t held_since;   /* seconds since the epoch; 0: its service lives */
 	uint64_t wait_since;   /* of a held one: since when a packet waits in it; 0: none does */
 	uint64_t hold_ends_us; /* of CLOCK_MONOTONIC; 0: no end is set */
+
+	struct quota_charge charge; /* to its registrant, while it is its label's (core/shares.h) */
 };
 
 /* What slot_lists holds for one group. */

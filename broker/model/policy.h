@@ -21,6 +21,7 @@ struct actor {
 	size_t n_groups;
 	gid_t groups[POLICY_GROUPS_MAX];
 	char unit[POLICY_UNIT_MAX]; /* "" when none or not asked for */
+	bool unit_known;            /* asked for: asking costs more than a request otherwise does */
 };
 
 /* The broker-wide groups of sockbroker.conf. */

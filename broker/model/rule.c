@@ -13,7 +13,7 @@ struct rule rule_make(int protocol, const struct sb_prefix *prefix, struct sb_po
 		.family = prefix->address.family,
 		.protocol = (uint8_t)protocol,
 		.prefix_length = prefix->length,
-		.origin = (uint8_t)origin,
+		.origin = origin & 1,
 		.port_first = ports.first,
 		.port_last = ports.last,
 		.label = label,

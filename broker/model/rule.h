@@ -12,12 +12,15 @@ enum rule_origin {
 	RULE_CONFIG = 1,  /* a label file */
 };
 
+#define RULE_OWNERS_MAX 127
+
 struct rule {
 	uint8_t address[16]; /* network order; IPv4 in the first four; zero after the prefix */
 	uint8_t family;      /* AF_INET or AF_INET6 */
 	uint8_t protocol;    /* IPPROTO_TCP or IPPROTO_UDP */
 	uint8_t prefix_length;
-	uint8_t origin; /* enum rule_origin */
+	uint8_t origin : 1; /* enum rule_origin */
+	uint8_t owner : 7;  /* of a runtime rule: whose it is (core/shares.h), 0: nobody's */
 	uint16_t port_first, port_last;
 	uint32_t label;  /* id in the registry */
 	uint32_t number; /* for hit counters; not part of the rule's identity */

@@ -167,6 +167,11 @@ void state_free(struct state *s)
 	free(s);
 }
 
+void state_forked(struct state *s)
+{
+	s->directory.lock = sb_close(s->directory.lock);
+}
+
 void state_erase(struct state *s)
 {
 	for (size_t i = 0; i < STORES; i++) {

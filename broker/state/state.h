@@ -42,5 +42,8 @@ SB_DEFINE_CLEANUP(struct state, state_free)
 /* The port; valid as long as S. */
 struct state_port state_port(struct state *s);
 
+/* In a forked process: lets go of the lock, so that it is nobody's when the broker ends. */
+void state_forked(struct state *s);
+
 /* Forgets everything (after unload). */
 void state_erase(struct state *s);

@@ -138,10 +138,14 @@ static void test_older(void **state)
 		assert_true(steers(f));
 	assert_int_equal(f->port.slot_store(f->port.self, 3, 99, gone), 0);
 	close(gone);
+	assert_int_equal(f->port.slot_adopt(f->port.self, 4, SB_SLOT_RESERVED), 0);
 	close_it(f);
 	set_abi(f, "rules", SB_ABI_VERSION - 1);
 	open_renewed(f);
 	assert_true(info_of(f).took_over);
+	/* A process of the former broker may still put something there. */
+	assert_int_equal(f->port.slot_owner(f->port.self, 4, &owner), 0);
+	assert_int_equal(owner, SB_SLOT_RESERVED);
 	/* The former program may still look there. */
 	assert_int_equal(f->port.slot_owner(f->port.self, 3, &owner), 0);
 	assert_int_equal(owner, SB_SLOT_OWNER_UNKNOWN);

@@ -219,6 +219,14 @@ static int slot_owner(void *self, uint32_t slot, uint32_t *ret)
 	return r;
 }
 
+static bool may_adopt(const struct fake_slot *s, uint32_t owner)
+{
+	if (s->owner == SB_SLOT_RESERVED)
+		return true;
+	return owner == SB_SLOT_RESERVED ? !s->cookie && !s->owner
+					 : s->cookie && s->owner == SB_SLOT_OWNER_UNKNOWN;
+}
+
 static int slot_adopt(void *self, uint32_t slot, uint32_t owner)
 {
 	struct fake_dataplane *f = self;
@@ -226,7 +234,7 @@ static int slot_adopt(void *self, uint32_t slot, uint32_t owner)
 
 	if (r < 0)
 		return r;
-	if (!f->slots[slot].cookie || f->slots[slot].owner != SB_SLOT_OWNER_UNKNOWN)
+	if (!may_adopt(&f->slots[slot], owner))
 		violation(f, "a slot is adopted that has an owner, or no socket", slot);
 	f->slots[slot].owner = owner;
 	return fake_call_changed(f->calls);

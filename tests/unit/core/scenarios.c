@@ -256,6 +256,11 @@ static void remove_state(struct world *w)
 	w->state->gone = true;
 }
 
+static void by_porter(struct world *w)
+{
+	w->by_porter = true;
+}
+
 const struct scenario scenarios[] = {
 	{ "register, a new label", register_new },
 	{ "register, replacing", register_replace },
@@ -263,6 +268,10 @@ const struct scenario scenarios[] = {
 	{ "register, several labels", register_several },
 	{ "register, short form", register_short },
 	{ "register, by unit", register_by_unit },
+	{ "register by a porter, a new label", register_new, by_porter },
+	{ "register by a porter, replacing", register_replace, by_porter },
+	{ "register by a porter, several labels", register_several, by_porter },
+	{ "register by a porter, by unit", register_by_unit, by_porter },
 	{ "unregister", unregister_some },
 	{ "unregister, the last", unregister_last },
 	{ "bind, a new label", bind_new },
@@ -285,6 +294,8 @@ const struct scenario scenarios[] = {
 	{ "sweep, state removed", sweep, remove_state },
 	{ "hold: register", hold_register },
 	{ "hold: register for another process", hold_register_for },
+	{ "hold: register by a porter", hold_register, by_porter },
+	{ "hold: register by a porter for another process", hold_register_for, by_porter },
 	{ "hold: register, replacing held ones", hold_register, hold_service_ends },
 	{ "hold: take own ones", hold_take_own },
 	{ "hold: take held ones", hold_take, hold_service_ends },

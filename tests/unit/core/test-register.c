@@ -14,6 +14,16 @@ static int setup(void **state)
 	return r;
 }
 
+/* The same, with sockets that only a porter has. */
+static int setup_by_porter(void **state)
+{
+	int r = setup(state);
+	struct world *w = *state;
+
+	w->by_porter = true;
+	return r;
+}
+
 static int tcp4(struct world *w)
 {
 	return fake_tcp(w->host, "127.0.0.1", 8080);
@@ -264,7 +274,9 @@ static void test_again_keeps_the_slot(void **state)
 	slot = slot_of(w, a);
 	fake_calls_begin(&w->calls, 0, 0);
 	assert_int_equal(ask_register(w, "web", again), 0);
+	/* A porter is given one, before anybody knows. */
 	assert_int_equal(w->calls.count[FAKE_CALL_slot_store], 0);
+	assert_int_equal(w->calls.count[FAKE_CALL_slot_adopt], w->by_porter);
 	assert_int_equal(w->calls.count[FAKE_CALL_group_store], 0); /* nothing changed */
 	assert_int_equal(slot_of(w, a), slot);
 	assert_int_equal(ask_fds(w, FDS(b, again), "REQUEST=register\nLABEL=web\n"), 0);
@@ -445,33 +457,28 @@ static void test_many_warnings(void **state)
 	assert_true(warnings(w, "IPv6-only") > 10);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, world_teardown)
+#define TESTS(SETUP)                                                                               \
+	{                                                                                          \
+		TEST(SETUP, test_replace), TEST(SETUP, test_add),                                  \
+			TEST(SETUP, test_replace_keeps_other_kinds), TEST(SETUP, test_dual_stack), \
+			TEST(SETUP, test_several_labels), TEST(SETUP, test_counts),                \
+			TEST(SETUP, test_label_limit), TEST(SETUP, test_same_socket_twice),        \
+			TEST(SETUP, test_one_bad_socket_refuses_all),                              \
+			TEST(SETUP, test_max_sockets), TEST(SETUP, test_group_limit),              \
+			TEST(SETUP, test_max_labels), TEST(SETUP, test_again_keeps_the_slot),      \
+			TEST(SETUP, test_again_after_it_left_the_slot),                            \
+			TEST(SETUP, test_dead_sockets_are_left_out),                               \
+			TEST(SETUP, test_one_socket_two_labels), TEST(SETUP, test_policy),         \
+			TEST(SETUP, test_refusals_name_who_may), TEST(SETUP, test_registrant),     \
+			TEST(SETUP, test_warnings), TEST(SETUP, test_many_warnings),               \
+	}
+#define TEST(SETUP, f) cmocka_unit_test_setup_teardown(f, SETUP, world_teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(test_replace),
-		TEST(test_add),
-		TEST(test_replace_keeps_other_kinds),
-		TEST(test_dual_stack),
-		TEST(test_several_labels),
-		TEST(test_counts),
-		TEST(test_label_limit),
-		TEST(test_same_socket_twice),
-		TEST(test_one_bad_socket_refuses_all),
-		TEST(test_max_sockets),
-		TEST(test_group_limit),
-		TEST(test_max_labels),
-		TEST(test_again_keeps_the_slot),
-		TEST(test_again_after_it_left_the_slot),
-		TEST(test_dead_sockets_are_left_out),
-		TEST(test_one_socket_two_labels),
-		TEST(test_policy),
-		TEST(test_refusals_name_who_may),
-		TEST(test_registrant),
-		TEST(test_warnings),
-		TEST(test_many_warnings),
-	};
+	const struct CMUnitTest here[] = TESTS(setup);
+	const struct CMUnitTest by_porter[] = TESTS(setup_by_porter);
+	int failed = cmocka_run_group_tests(here, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return failed + cmocka_run_group_tests(by_porter, NULL, NULL);
 }

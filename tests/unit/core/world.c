@@ -19,6 +19,7 @@ struct world *world_new(void)
 	w->units = fake_units_new(&w->calls);
 	w->fdstore = fake_fdstore_new(w->host);
 	w->fdstore->off = true;
+	w->quota = quota_new();
 	w->actor = (struct actor){ .pid = 100 };
 	w->config.settings = (struct core_settings){
 		.groups = { POLICY_NO_GROUP, POLICY_NO_GROUP },
@@ -46,6 +47,7 @@ void world_free(struct world *w)
 		return;
 	world_stop(w);
 	config_clear(w);
+	quota_free(w->quota);
 	fake_watch_free(w->watch);
 	fake_units_free(w->units);
 	fake_fdstore_free(w->fdstore);
@@ -67,6 +69,8 @@ void world_stop(struct world *w)
 	w->core = NULL;
 	assert_int_equal(fake_core_fds(w->host), 0);
 	assert_int_equal(w->watch->n, 0);
+	assert_int_equal(quota_used(w->quota, QUOTA_SOCKETS), 0);
+	assert_int_equal(quota_used(w->quota, QUOTA_RULES), 0);
 }
 
 /* The request `reload`. */
@@ -110,7 +114,8 @@ int world_start_on(struct world *w, const struct state_port *state, const struct
 	all.fds = passed;
 	all.n_fds = pass_all(w, passed);
 	w->in_core = true;
-	w->core = core_new(&dataplane, state, &host, &watch, &units, &fdstore, "1.2.3", NULL);
+	w->core = core_new(&dataplane, state, &host, &watch, &units, &fdstore, w->quota, "1.2.3",
+			   NULL);
 	if (w->core)
 		core_on_reload(w->core, reload_again, w);
 	if (w->core)
@@ -188,6 +193,49 @@ static int read_reply(struct world *w, bool short_form)
 	return sb_message_verdict(&w->answer, &w->error);
 }
 
+/* As io/porter.c: what could be a socket to register is put into its slot. */
+static void look_at(struct world *w, int fd, struct request_socket *s, bool pass, int *passed)
+{
+	struct host_port host = fake_host_port(w->host);
+	pid_t pid;
+
+	s->stored = -EOPNOTSUPP;
+	s->looked = host.inspect(host.self, fd, &s->facts);
+	if (s->looked == 0 && (s->facts.protocol == IPPROTO_UDP || s->facts.listening)) {
+		w->kernel->slots[s->slot].cookie = s->facts.cookie;
+		s->stored = 0;
+	}
+	s->passed = pass && (s->stored == 0 || host.pidfd_pid(host.self, fd, &pid) != -EBADF);
+	*passed = s->passed ? fd : -1;
+}
+
+static int request_by_porter(struct world *w, struct request *request)
+{
+	struct request_socket sockets[SB_WIRE_FDS_MAX] = { 0 };
+	uint32_t slots[SB_WIRE_FDS_MAX];
+	int passed[SB_WIRE_FDS_MAX];
+	const int *fds = request->fds;
+	enum files_wanted wanted = core_wants_files(w->core, request);
+	int r;
+
+	if (wanted == FILES_UNWANTED) {
+		core_request(w->core, request, &w->reply);
+		return 0;
+	}
+	r = core_slots_reserve(w->core, slots, request->n_fds);
+	if (r < 0)
+		return sb_fail(&w->error, -r, "no room for %zu sockets", request->n_fds);
+	for (size_t i = 0; i < request->n_fds; i++) {
+		sockets[i].slot = slots[i];
+		look_at(w, fds[i], &sockets[i], wanted == FILES_PASSED_ON, &passed[i]);
+	}
+	request->sockets = sockets;
+	request->fds = wanted == FILES_PASSED_ON ? passed : NULL;
+	core_request(w->core, request, &w->reply);
+	core_slots_release(w->core, sockets, request->n_fds);
+	return 0;
+}
+
 int ask_fds(struct world *w, const int *fds, const char *format, ...)
 {
 	struct request request = {
@@ -199,7 +247,7 @@ int ask_fds(struct world *w, const int *fds, const char *format, ...)
 	char packet[SB_WIRE_PACKET_MAX + 1];
 	struct sb_error error = { 0 };
 	va_list ap;
-	int n;
+	int n, r = 0;
 
 	while (fds && fds[request.n_fds] >= 0)
 		request.n_fds++;
@@ -211,8 +259,13 @@ int ask_fds(struct world *w, const int *fds, const char *format, ...)
 	if (sb_message_decode(&w->request, packet, (size_t)n, &error) < 0)
 		fail_msg("%s", error.message);
 	w->in_core = true;
-	core_request(w->core, &request, &w->reply);
+	if (w->by_porter && request.n_fds > 0)
+		r = request_by_porter(w, &request);
+	else
+		core_request(w->core, &request, &w->reply);
 	w->in_core = false;
+	if (r < 0)
+		return r;
 	return read_reply(w, w->request.short_form);
 }
 

@@ -28,12 +28,14 @@ struct world {
 	struct fake_fdstore *fdstore;       /* off, unless a test turns it on */
 	struct core_passed_fd units_fds[8]; /* of socket units, passed at each start */
 	size_t n_units_fds;
+	struct quota *quota;
 	struct core *core;
 	struct core_config config; /* of the last start or reload */
 	const char *labels_damage; /* what the state directory says of the saved labels */
 	bool in_core;              /* a call of the core is under way */
 
 	struct actor actor; /* who asks; root to begin with */
+	bool by_porter;     /* files are handed in by a porter, also root's */
 	struct sb_message request;
 	struct reply reply; /* of the last ask() */
 	struct sb_message answer;
