@@ -33,6 +33,7 @@ struct broker {
 	struct loop *loop;
 	struct watch *watch;
 	struct activator *activator;
+	struct zygote *zygote; /* borrowed */
 	struct quota *quota;
 	struct server *server;
 	struct listen_fds passed;
@@ -46,6 +47,8 @@ static struct server_options server_options(const struct config *config)
 	return (struct server_options){
 		.max_connections = config->broker.max_connections,
 		.max_connections_per_user = config->broker.max_connections_per_user,
+		.max_reply_bytes = config->broker.max_reply_memory,
+		.reply_bytes_per_minute = config->broker.max_reply_rate,
 		.timeout_us = config->broker.request_timeout_us,
 	};
 }
@@ -108,6 +111,50 @@ static void handle(void *data, struct request *request, struct reply *reply)
 		state_erase(b->state);
 		loop_stop(b->loop);
 	}
+}
+
+static bool is_admin(void *data, const struct actor *actor)
+{
+	struct broker *b = data;
+
+	return core_is_admin(b->core, actor);
+}
+
+static enum files_wanted wants_files(void *data, struct request *request)
+{
+	struct broker *b = data;
+
+	return core_wants_files(b->core, request);
+}
+
+static int reserve(void *data, uint32_t *slots, size_t n)
+{
+	struct broker *b = data;
+
+	return core_slots_reserve(b->core, slots, n);
+}
+
+static void release(void *data, const struct request_socket *sockets, size_t n)
+{
+	struct broker *b = data;
+
+	core_slots_release(b->core, sockets, n);
+}
+
+static bool takes_long(void *data, const struct request *request)
+{
+	struct broker *b = data;
+
+	return core_takes_long(b->core, request);
+}
+
+static void forked(void *data)
+{
+	struct broker *b = data;
+
+	server_forked(b->server);
+	state_forked(b->state);
+	dataplane_forked(b->dataplane);
 }
 
 static void stop(void *data)
@@ -283,8 +330,19 @@ static int make_loop(struct broker *b, struct sb_error *error)
 static int start_server(struct broker *b, const struct config *config, struct sb_error *error)
 {
 	struct server_options limits = server_options(config);
+	const struct server_calls calls = {
+		.data = b,
+		.handle = handle,
+		.is_admin = is_admin,
+		.wants_files = wants_files,
+		.reserve = reserve,
+		.release = release,
+		.takes_long = takes_long,
+		.forked = forked,
+	};
 
-	b->server = server_new(b->loop, TAKE_FD(b->listener), &limits, handle, b);
+	b->server = server_new(b->loop, TAKE_FD(b->listener), &limits, &calls, b->quota, b->zygote,
+			       dataplane_sockmap(b->dataplane));
 	if (!b->server)
 		return sb_fail(error, ENOMEM, "out of memory");
 	return add_events(b, error);
@@ -300,7 +358,7 @@ static void drop_privilege(void)
 }
 
 int broker_new(struct broker **ret, const struct options *options, struct config *config,
-	       struct sb_error *error)
+	       struct zygote *zygote, struct sb_error *error)
 {
 	_cleanup_(config_freep) struct config *owned = config;
 	_cleanup_(broker_freep) struct broker *b = calloc(1, sizeof(*b));
@@ -308,9 +366,10 @@ int broker_new(struct broker **ret, const struct options *options, struct config
 	struct dataplane_options dataplane = { .bpffs = options->bpffs, .netns = options->netns };
 	int r;
 
-	if (!b)
+	if (!b || !zygote)
 		return sb_fail(error, ENOMEM, "out of memory");
 	b->options = *options;
+	b->zygote = zygote;
 	b->passed = LISTEN_FDS_NULL;
 	b->listener = -1;
 	/* Twice: while one rule set replaces another, both have their numbers. */

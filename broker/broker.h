@@ -3,17 +3,18 @@
 #pragma once
 
 #include "broker/config/config.h"
+#include "broker/io/zygote.h"
 #include "broker/options.h"
 
 struct broker;
 
 /*
  * Builds everything and starts: state, dataplane, core, server. CONFIG is consumed, also on
- * failure. 0, or a negative errno with a sentence; then nothing of the kernel has changed but what
- * a second start mends.
+ * failure; ZYGOTE makes porters, and outlives the broker. 0, or a negative errno with a sentence;
+ * then nothing of the kernel has changed but what a second start mends.
  */
 int broker_new(struct broker **ret, const struct options *options, struct config *config,
-	       struct sb_error *error);
+	       struct zygote *zygote, struct sb_error *error);
 
 /* Runs until SIGTERM or SIGINT, or until the dataplane was unloaded. 0 or a negative errno. */
 int broker_run(struct broker *b);

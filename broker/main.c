@@ -7,6 +7,8 @@
 
 #include "broker/base/log.h"
 #include "broker/broker.h"
+#include "broker/dataplane/dataplane.h"
+#include "broker/io/porter.h"
 #include "broker/read-config.h"
 
 /* Exit codes, as in sockbrokerd(8). */
@@ -29,10 +31,18 @@ static void raise_fd_limit(void)
 
 static int run(const struct options *options)
 {
+	struct porter_calls porter = {
+		.store = dataplane_store_socket,
+		.drop_privilege = dataplane_drop_privilege,
+	};
+	_cleanup_(zygote_freep) struct zygote *zygote = NULL;
 	_cleanup_(broker_freep) struct broker *b = NULL;
 	struct config *config = NULL;
 	struct sb_error error = { 0 };
 
+	/* Before anything is open, and while there is little memory. */
+	if (!options->check_config)
+		zygote = zygote_new(porter_main, &porter);
 	if (broker_read_config(options, &config, &error) < 0)
 		return EXIT_FAILED;
 	if (options->check_config) {
@@ -41,7 +51,7 @@ static int run(const struct options *options)
 		config_free(config);
 		return EXIT_DONE;
 	}
-	if (broker_new(&b, options, config, &error) < 0) {
+	if (broker_new(&b, options, config, zygote, &error) < 0) {
 		log_error("%s", error.message);
 		return EXIT_FAILED;
 	}
@@ -69,6 +79,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	/* Until the loop takes it over: what is being read is as new as a reload would be. */
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN); /* nobody waits for children */
 	umask(0077);
 	raise_fd_limit();
 	return run(&options);

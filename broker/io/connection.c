@@ -2,187 +2,281 @@
 #include "broker/io/connection.h"
 
 #include <event2/event.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
+#include "broker/base/clock.h"
 #include "broker/base/log.h"
-#include "broker/io/peer.h"
+#include "protocol/wire.h"
+
+/* Bytes of replies that the kernel keeps for one client; it doubles the number and counts its own
+ * overhead. A few of the largest: what does not fit waits here, and nothing more is read. */
+#define SEND_BUFFER (2 * SB_WIRE_PACKET_MAX)
+
+/* There is no event for "the peer has read": it is looked at after a while, then twice as long. */
+#define UNTAKEN_PAUSE_MS 1
+#define UNTAKEN_PAUSE_MAX_MS 64
 
 static void set_state(struct connection *c, enum connection_state state)
 {
-	static const char *const names[] = { "reading", "writing", "closed" };
+	static const char *const names[] = { "reading", "waiting", "writing", "untaken", "closed" };
 
 	if (c->state == state)
 		return;
-	log_debug("client pid %d uid %u: %s -> %s", (int)c->actor.pid, (unsigned)c->actor.uid,
-		  names[c->state], names[state]);
+	log_debug("client %u: %s -> %s", c->id, names[c->state], names[state]);
 	c->state = state;
 }
 
-static void close_pending(struct connection *c)
+static void close_fds(const int *fds, size_t n)
 {
-	while (c->n_pending_fds > 0)
-		sb_close(c->pending_fds[--c->n_pending_fds]);
+	for (size_t i = 0; i < n; i++)
+		sb_close(fds[i]);
 }
 
-/* Sends what waits. A client that went away, or whose queue is full for ever, is closed. */
-static void flush(struct connection *c)
+static void read_again(struct connection *c)
 {
-	int r = sb_packet_send(c->fd, c->pending, c->pending_length, c->pending_fds,
-			       c->n_pending_fds, MSG_DONTWAIT);
+	set_state(c, CONNECTION_READING);
+	if (!event_pending(c->read_event, EV_READ, NULL) &&
+	    event_add(c->read_event, &c->owner->timeout) < 0)
+		set_state(c, CONNECTION_CLOSED);
+}
 
-	if (r == -EAGAIN || r == -ENOBUFS) {
-		set_state(c, CONNECTION_WRITING);
+/* Every callback is between these two; C may be gone after the second. */
+static void begin(struct connection *c)
+{
+	c->busy = true;
+}
+
+static void end(struct connection *c)
+{
+	c->busy = false;
+	if (c->state == CONNECTION_CLOSED)
+		c->owner->closed(c->owner, c);
+	else if (c->state != CONNECTION_READING)
 		event_del(c->read_event);
-		if (event_add(c->write_event, server_timeout(c->server)) < 0)
+}
+
+/* -- fds that the client has not taken ------------------------------------------------------- */
+
+static bool is_taken(const struct connection *c)
+{
+	int bytes;
+
+	return ioctl(c->fd, SIOCOUTQ, &bytes) == 0 && bytes == 0;
+}
+
+static void look_later(struct connection *c)
+{
+	struct timeval pause = { .tv_usec = c->untaken_pause_ms * 1000 };
+
+	if (event_add(c->taken_event, &pause) < 0)
+		set_state(c, CONNECTION_CLOSED);
+	if (c->untaken_pause_ms < UNTAKEN_PAUSE_MAX_MS)
+		c->untaken_pause_ms *= 2;
+}
+
+static void note_untaken(struct connection *c)
+{
+	c->untaken = true;
+	c->untaken_since_us = clock_monotonic_us();
+	c->untaken_pause_ms = UNTAKEN_PAUSE_MS;
+	look_later(c);
+}
+
+static void note_taken(struct connection *c)
+{
+	c->untaken = false;
+	event_del(c->taken_event);
+	if (c->owner->taken)
+		c->owner->taken(c->owner, c);
+}
+
+static void on_taken_timer(evutil_socket_t fd, short what, void *data)
+{
+	struct connection *c = data;
+	const struct timeval *t = &c->owner->timeout;
+	uint64_t timeout_us = (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
+
+	begin(c);
+	if (!is_taken(c) && clock_monotonic_us() - c->untaken_since_us > timeout_us) {
+		set_state(c, CONNECTION_CLOSED);
+	} else if (!is_taken(c)) {
+		look_later(c);
+	} else {
+		note_taken(c);
+		if (c->state == CONNECTION_UNTAKEN)
+			read_again(c);
+	}
+	end(c);
+}
+
+/* -- replies --------------------------------------------------------------------------------- */
+
+static void pending_clear(struct connection *c)
+{
+	close_fds(c->pending_fds, c->n_pending_fds);
+	free(c->pending_fds);
+	free(c->pending);
+	c->pending = NULL;
+	c->pending_fds = NULL;
+	c->n_pending_fds = 0;
+}
+
+/* Takes FDS, also on failure. */
+static int pending_set(struct connection *c, const char *packet, size_t length, const int *fds,
+		       size_t n_fds)
+{
+	c->pending = malloc(length);
+	c->pending_fds = calloc(n_fds + 1, sizeof(*fds));
+	if (!c->pending || !c->pending_fds) {
+		close_fds(fds, n_fds);
+		return -ENOMEM;
+	}
+	memcpy(c->pending, packet, length);
+	c->pending_length = length;
+	for (; c->n_pending_fds < n_fds; c->n_pending_fds++)
+		c->pending_fds[c->n_pending_fds] = fds[c->n_pending_fds];
+	return 0;
+}
+
+/* The queue is full: C waits until the client reads, but not for ever. */
+static bool must_wait(int r)
+{
+	return r == -EAGAIN || r == -ENOBUFS;
+}
+
+static void wait_to_write(struct connection *c)
+{
+	set_state(c, event_add(c->write_event, &c->owner->timeout) < 0 ? CONNECTION_CLOSED
+								       : CONNECTION_WRITING);
+}
+
+static void sent(struct connection *c, bool fds)
+{
+	read_again(c);
+	if (fds)
+		note_untaken(c);
+}
+
+void connection_reply(struct connection *c, const char *packet, size_t length, const int *fds,
+		      size_t n_fds)
+{
+	bool busy = c->busy;
+	int r = sb_packet_send(c->fd, packet, length, fds, n_fds, MSG_DONTWAIT);
+
+	begin(c);
+	if (must_wait(r)) {
+		if (pending_set(c, packet, length, fds, n_fds) < 0)
 			set_state(c, CONNECTION_CLOSED);
-		return;
-	}
-	close_pending(c);
-	if (r < 0) {
-		set_state(c, CONNECTION_CLOSED);
-		return;
-	}
-	if (c->state == CONNECTION_WRITING &&
-	    event_add(c->read_event, server_timeout(c->server)) < 0)
-		set_state(c, CONNECTION_CLOSED);
-	else
-		set_state(c, CONNECTION_READING);
-}
-
-/* The table of REPLY cannot be made. What was carried out must not look refused for that, and a
- * refusal keeps its reason. */
-static void do_without_table(struct reply *reply, bool short_form, int reason)
-{
-	struct sb_writer *w = &reply->writer;
-	size_t before = w->length;
-	struct sb_error error = { 0 };
-
-	sb_fail(&error, reason, "the reply's table cannot be made: %s", strerror(reason));
-	if (!reply->table_optional) {
-		sb_writer_refuse(w, short_form, &error);
-		return;
-	}
-	if (short_form || strncmp(w->buffer, "OK=1\n", 5) != 0)
-		return;
-	sb_writer_add(w, "WARNING", "done, but %s", error.message);
-	if (sb_writer_finish(w) < 0) { /* no room */
-		w->error = 0;
-		w->length = before;
-	}
-}
-
-/* Turns a reply into the packet that waits. */
-static void queue_reply(struct connection *c, struct reply *reply, bool short_form)
-{
-	int r;
-
-	memcpy(c->pending_fds, reply->fds, reply->n_fds * sizeof(reply->fds[0]));
-	c->n_pending_fds = reply->n_fds;
-	if (reply->has_table) {
-		r = sb_memfd_new_sealed("sockbroker-reply",
-					reply->table.data ? reply->table.data : "",
-					reply->table.length);
-		if (r < 0)
-			do_without_table(reply, short_form, -r);
 		else
-			c->pending_fds[c->n_pending_fds++] = r;
+			wait_to_write(c);
+	} else {
+		close_fds(fds, n_fds);
+		if (r < 0) /* the client went away */
+			set_state(c, CONNECTION_CLOSED);
+		else
+			sent(c, n_fds > 0);
 	}
-	memcpy(c->pending, reply->writer.buffer, reply->writer.length);
-	c->pending_length = reply->writer.length;
+	if (busy)
+		return;
+	end(c);
 }
 
-static void answer(struct connection *c, struct sb_packet *packet)
+static void on_writable(evutil_socket_t fd, short what, void *data)
 {
-	struct sb_message *message = server_message(c->server);
-	struct reply reply = { 0 };
-	struct sb_error error = { 0 };
-	struct request request = {
-		.message = message,
-		.actor = &c->actor,
-		.pidfd = c->pidfd,
-		.fds = packet->fds,
-		.n_fds = packet->n_fds,
-	};
+	struct connection *c = data;
+	bool fds = c->n_pending_fds > 0;
+	int r = -ETIMEDOUT;
 
-	/* A packet that is not understood is answered in the form that it seems to have. */
-	if (sb_message_decode(message, packet->data, packet->length, &error) < 0)
-		sb_writer_refuse(&reply.writer, message->short_form, &error);
-	else
-		server_handle(c->server, &request, &reply);
-	/* Before the reply goes out: who has it may count on the fds being gone. */
-	sb_packet_close(packet);
-	queue_reply(c, &reply, message->short_form);
-	sb_text_free(&reply.table);
-	flush(c);
+	begin(c);
+	if (!(what & EV_TIMEOUT))
+		r = sb_packet_send(c->fd, c->pending, c->pending_length, c->pending_fds,
+				   c->n_pending_fds, MSG_DONTWAIT);
+	if (must_wait(r)) {
+		wait_to_write(c);
+	} else {
+		pending_clear(c);
+		if (r < 0)
+			set_state(c, CONNECTION_CLOSED);
+		else
+			sent(c, fds);
+	}
+	end(c);
 }
+
+/* -- requests -------------------------------------------------------------------------------- */
 
 /* Its first bytes tell the form that its sender reads. */
-static void refuse_packet(struct connection *c, const struct sb_packet *packet, int reason)
+static void refuse_packet(struct connection *c, int reason)
 {
+	const struct sb_packet *packet = &c->owner->packet;
 	bool short_form = sb_packet_seems_short(packet->data, packet->length);
-	struct reply reply = { 0 };
+	struct sb_writer writer = { 0 };
 	struct sb_error error = { 0 };
 
 	sb_fail(&error, EMSGSIZE,
 		"the packet is longer than %d bytes, or carries more than %d file descriptors or "
 		"some that this process has no room for",
 		SB_WIRE_PACKET_MAX, SB_WIRE_FDS_MAX);
-	log_debug("client pid %d: packet refused: %s", (int)c->actor.pid, strerror(-reason));
-	sb_writer_refuse(&reply.writer, short_form, &error);
-	queue_reply(c, &reply, short_form);
-	flush(c);
+	log_debug("client %u: packet refused: %s", c->id, strerror(-reason));
+	sb_writer_refuse(&writer, short_form, &error);
+	connection_reply(c, writer.buffer, writer.length, NULL, 0);
+}
+
+static void read_packet(struct connection *c)
+{
+	struct sb_packet *packet = &c->owner->packet;
+	int r = sb_packet_receive(c->fd, packet);
+
+	if (r > 0) {
+		set_state(c, CONNECTION_WAITING);
+		c->owner->came(c->owner, c);
+		sb_packet_close(packet);
+	} else if (r == -EMSGSIZE || r == -EMFILE) {
+		refuse_packet(c, r);
+	} else if (r != -EAGAIN && r != -EINTR) {
+		set_state(c, CONNECTION_CLOSED);
+	}
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *data)
 {
 	struct connection *c = data;
-	struct sb_packet *packet = server_packet(c->server);
-	int r;
 
-	if (what & EV_TIMEOUT) {
-		set_state(c, CONNECTION_CLOSED);
-	} else {
-		r = sb_packet_receive(c->fd, packet);
-		if (r > 0)
-			answer(c, packet);
-		else if (r == -EMSGSIZE || r == -EMFILE)
-			refuse_packet(c, packet, r);
-		else if (r != -EAGAIN && r != -EINTR)
-			set_state(c, CONNECTION_CLOSED);
-	}
-	if (c->state == CONNECTION_CLOSED)
-		server_drop(c->server, c);
-	/* c may be gone here */
-}
-
-static void on_writable(evutil_socket_t fd, short what, void *data)
-{
-	struct connection *c = data;
-
+	begin(c);
+	if (c->untaken && is_taken(c))
+		note_taken(c);
 	if (what & EV_TIMEOUT)
 		set_state(c, CONNECTION_CLOSED);
+	else if (c->untaken)
+		set_state(c, CONNECTION_UNTAKEN);
 	else
-		flush(c);
-	if (c->state == CONNECTION_CLOSED)
-		server_drop(c->server, c);
-	/* c may be gone here */
+		read_packet(c);
+	end(c);
 }
 
-struct connection *connection_new(struct server *server, struct event_base *base, int fd,
-				  const struct timeval *timeout)
+/* -- its life -------------------------------------------------------------------------------- */
+
+struct connection *connection_new(struct connection_owner *owner, int fd, unsigned id, void *data)
 {
 	_cleanup_close_ int owned = fd;
 	_cleanup_(connection_freep) struct connection *c = calloc(1, sizeof(*c));
+	int bytes = SEND_BUFFER;
 
 	if (!c)
 		return NULL;
-	c->server = server;
+	c->owner = owner;
+	c->data = data;
+	c->id = id;
 	c->fd = TAKE_FD(owned);
-	if (peer_read(c->fd, &c->actor, &c->pidfd) < 0)
-		return NULL;
-	c->read_event = event_new(base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
-	c->write_event = event_new(base, c->fd, EV_WRITE, on_writable, c);
-	if (!c->read_event || !c->write_event || event_add(c->read_event, timeout) < 0)
+	setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	c->read_event = event_new(owner->base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->write_event = event_new(owner->base, c->fd, EV_WRITE, on_writable, c);
+	c->taken_event = event_new(owner->base, -1, 0, on_taken_timer, c);
+	if (!c->read_event || !c->write_event || !c->taken_event ||
+	    event_add(c->read_event, &owner->timeout) < 0)
 		return NULL;
 	return TAKE_PTR(c);
 }
@@ -195,8 +289,9 @@ void connection_free(struct connection *c)
 		event_free(c->read_event);
 	if (c->write_event)
 		event_free(c->write_event);
-	close_pending(c);
-	sb_close(c->pidfd);
+	if (c->taken_event)
+		event_free(c->taken_event);
+	pending_clear(c);
 	sb_close(c->fd);
 	free(c);
 }

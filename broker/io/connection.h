@@ -1,50 +1,74 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One client. Internal to io/server. */
+/*
+ * One client: reads a packet at a time, and sends one reply for each, in turn. Its owner answers:
+ * the server for those that the broker's process serves itself, or a porter (porter.h).
+ */
 #pragma once
 
 #include <stdbool.h>
-#include <sys/queue.h>
+#include <sys/time.h>
 
-#include "broker/io/server.h"
-#include "broker/model/policy.h"
 #include "protocol/wire-io.h"
 
+struct connection;
 struct event;
+struct event_base;
+
+struct connection_owner {
+	struct event_base *base; /* borrowed */
+	/* A client that is silent, or does not take its reply, for so long loses its connection. */
+	struct timeval timeout;
+	/* The one packet buffer: a connection uses it only while its callback runs. */
+	struct sb_packet packet;
+
+	/* A packet came. Its fds are closed afterwards, but for those that the owner takes out. It
+	 * answers with connection_reply(), at once or later. */
+	void (*came)(struct connection_owner *owner, struct connection *c);
+	/* The client has taken the fds of its last reply. NULL: nobody wants to know. */
+	void (*taken)(struct connection_owner *owner, struct connection *c);
+	/* C is at its end: connection_free() it. The last thing that a callback of C does. */
+	void (*closed)(struct connection_owner *owner, struct connection *c);
+};
 
 enum connection_state {
 	CONNECTION_READING, /* waits for a request */
-	CONNECTION_WRITING, /* a reply did not go out yet; nothing is read meanwhile */
-	CONNECTION_CLOSED,  /* to be freed by its owner */
+	CONNECTION_WAITING, /* for the owner's answer; nothing is read meanwhile, nor in the next
+			       two */
+	CONNECTION_WRITING, /* a reply did not go out yet */
+	CONNECTION_UNTAKEN, /* a request is there, but the fds of the last reply still lie in the
+			       queue */
+	CONNECTION_CLOSED,
 };
 
 struct connection {
-	LIST_ENTRY(connection) entry; /* server::connections */
-	struct server *server;        /* borrowed */
-	int fd;                       /* owned */
-	int pidfd;                    /* owned, -1: none */
-	struct actor actor;
+	struct connection_owner *owner; /* borrowed */
+	void *data;                     /* the owner's */
+	unsigned id;                    /* the owner's name for it, for the log */
+	int fd;                         /* owned */
 	enum connection_state state;
-	struct event *read_event, *write_event; /* owned */
+	struct event *read_event, *write_event, *taken_event; /* owned */
+	bool busy; /* a callback of it runs, which looks at the state at its end */
 
-	/* The reply that waits in CONNECTION_WRITING. */
-	char pending[SB_WIRE_PACKET_MAX + 1];
+	/* The reply that waits in CONNECTION_WRITING; all owned. */
+	char *pending;
 	size_t pending_length;
-	int pending_fds[SB_WIRE_FDS_MAX]; /* owned */
+	int *pending_fds;
 	size_t n_pending_fds;
+
+	/* The fds of the last reply are in the queue of its socket. */
+	bool untaken;
+	uint64_t untaken_since_us;
+	unsigned untaken_pause_ms; /* until it is looked at again */
 };
 
-/* Takes FD (also on failure). NULL: out of memory, or the peer's credentials cannot be read. */
-struct connection *connection_new(struct server *server, struct event_base *base, int fd,
-				  const struct timeval *timeout);
+/* Takes FD (also on failure), a connected socket that does not block. NULL: out of memory. */
+struct connection *connection_new(struct connection_owner *owner, int fd, unsigned id, void *data);
 void connection_free(struct connection *c);
 SB_DEFINE_CLEANUP(struct connection, connection_free)
 
-/* -- server.c, called by the connection ---------------------------------------------------- */
-
-void server_handle(struct server *s, struct request *request, struct reply *reply);
-const struct timeval *server_timeout(const struct server *s);
-/* Frees C, which is CONNECTION_CLOSED. The last thing a callback of C does. */
-void server_drop(struct server *s, struct connection *c);
-/* The one packet buffer of the loop: a connection uses it only while its callback runs. */
-struct sb_packet *server_packet(struct server *s);
-struct sb_message *server_message(struct server *s);
+/*
+ * Answers the packet that came last. FDS are closed in any case. If the client cannot take it now,
+ * it waits. Outside of came() C may be gone when this returns.
+ */
+void connection_reply(struct connection *c, const char *packet, size_t length, const int *fds,
+		      size_t n_fds);

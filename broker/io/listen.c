@@ -7,8 +7,6 @@
 
 #include "broker/io/server.h"
 
-#define LISTEN_BACKLOG 1024
-
 /* Whether nobody listens at ADDRESS: then connections are refused. Any other answer (a full queue,
  * a socket of another type) comes from somebody. */
 static bool is_stale(const struct sockaddr_un *address)
@@ -53,7 +51,7 @@ int server_listen(const char *path, struct sb_error *error)
 						 "another place with --socket"
 					       : "%s: the socket cannot be made there",
 			       path);
-	if (chmod(path, 0666) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+	if (chmod(path, 0666) < 0 || listen(fd, SOMAXCONN) < 0)
 		return sb_fail(error, errno, "%s: %s", path, strerror(errno));
 	return TAKE_FD(fd);
 }

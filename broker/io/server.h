@@ -1,35 +1,57 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The broker's Unix socket: accepts clients, reads one packet at a time of each, sends one reply
- * for each, in turn. A client that does not read its replies is not read from either; none can make
- * another wait.
+ * The broker's Unix socket. Clients that administer are served here; those of other users each by a
+ * porter of their user (porter.h), so that nobody else waits for what one of them does. From each
+ * client one packet is read at a time and one reply sent for it, in turn.
  */
 #pragma once
 
 #include "broker/core/request.h"
 #include "broker/io/loop.h"
+#include "broker/model/quota.h"
 
 struct server;
+struct zygote;
 
+/* Limits are for users that do not administer: those always get in, as long as there are fds. */
 struct server_options {
-	unsigned max_connections;
-	unsigned max_connections_per_user;
 	uint64_t timeout_us; /* a connection that is silent, or does not read, for so long is closed
 			      */
+	unsigned max_connections; /* together */
+	unsigned max_connections_per_user;
+	uint64_t max_reply_bytes;        /* of tables that nobody has taken yet, together */
+	uint64_t reply_bytes_per_minute; /* of tables, for one user */
 };
 
-/* Answers one request: see core_request(). */
-typedef void (*server_handler)(void *data, struct request *request, struct reply *reply);
+/* What the server has to ask, see core/core.h. All are called in the loop. */
+struct server_calls {
+	void *data;
+	void (*handle)(void *data, struct request *request, struct reply *reply);
+	bool (*is_admin)(void *data, const struct actor *actor);
+	enum files_wanted (*wants_files)(void *data, struct request *request);
+	int (*reserve)(void *data, uint32_t *slots, size_t n);
+	void (*release)(void *data, const struct request_socket *sockets, size_t n);
+	bool (*takes_long)(void *data, const struct request *request);
+	/* In a forked process, which ends soon: lets go of what the next broker will want. */
+	void (*forked)(void *data);
+};
 
 /*
  * Serves LISTENER, a listening, non-blocking AF_UNIX SOCK_SEQPACKET socket (owned from now on, also
- * on failure). HANDLER is called in the loop. LOOP must outlive the server. NULL: out of memory.
+ * on failure). Connections and bytes are charged to QUOTA. ZYGOTE makes porter_main()s, which store
+ * sockets into SOCKMAP (borrowed). LOOP, QUOTA and ZYGOTE must outlive the server. NULL: out of
+ * memory.
  */
 struct server *server_new(struct loop *loop, int listener, const struct server_options *options,
-			  server_handler handler, void *data);
+			  const struct server_calls *calls, struct quota *quota,
+			  struct zygote *zygote, int sockmap);
 /* Closes the listener and all connections. */
 void server_free(struct server *s);
 SB_DEFINE_CLEANUP(struct server, server_free)
+
+/* In a forked process: closes the listener and all connections, whose ends would not be seen
+ * otherwise while the process is there. */
+void server_forked(struct server *s);
 
 /* New limits; connections that are open already stay. */
 void server_configure(struct server *s, const struct server_options *options);

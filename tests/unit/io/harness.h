@@ -16,10 +16,22 @@
 struct harness {
 	char dir[32], path[64];
 	struct loop *loop;
+	struct quota *quota;
+	struct zygote *zygote;
 	struct server *server;
 	struct server_options options;
+	bool nobody_administers; /* all clients are served by porters */
+	bool refuses_sockets;    /* no client may register */
+	bool keeps_sockets;      /* they are passed on */
+	int n_slots;             /* that may be reserved */
+	int reserved;            /* that are */
+	int sockmap;
+	int looked; /* sockets of the last request that a porter has looked at, -1: none did */
+	struct request_socket socket; /* the first of them */
+	int gate[2];    /* a pipe, of which what takes long reads a byte first; or -1 */
 	size_t handled; /* requests */
 	size_t n_fds;   /* of the last one */
+	size_t n_here;  /* those that this process had */
 	struct actor actor;
 	size_t fds_before; /* open fds of the process before there was a server */
 };
@@ -28,6 +40,7 @@ int harness_setup(void **state);
 int harness_teardown(void **state);
 #define TEST(f) cmocka_unit_test_setup_teardown(f, harness_setup, harness_teardown)
 
+/* New limits of connections, in all and for each user, and time that they may be silent. */
 void harness_options(struct harness *h, unsigned connections, unsigned per_user, uint64_t us);
 
 /* A new client, not blocking; the caller's. */
@@ -40,6 +53,13 @@ int client_send(int fd, const char *packet, size_t n, const int *fds);
 bool harness_turn(struct harness *h, int client);
 /* Turns the loop a few times. */
 void harness_idle(struct harness *h);
+
+/* Turns the loop until the condition holds (false: it does not, for a long while). */
+bool harness_until(struct harness *h, bool (*condition)(struct harness *h));
+
+/* The processes that PARENT has made, at most MAX; how many. And those that the zygote has. */
+size_t children_of(pid_t parent, pid_t *pids, size_t max);
+size_t porters(pid_t *pids, size_t max);
 
 /* Turns the loop and takes the next reply, whose text stays valid until the next call; NULL: the
  * connection ended. *FD: the fd that came with it, the caller's (NULL or -1: none). */

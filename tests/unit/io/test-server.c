@@ -201,40 +201,6 @@ static void test_silent_client_times_out(void **state)
 	check_reply(h, old, "OK=1\nECHO=still\n");
 }
 
-static void test_limit_per_user(void **state)
-{
-	struct harness *h = *state;
-	_cleanup_close_ int a = -1, b = -1, c = -1, d = -1;
-
-	harness_options(h, 10, 2, 3600000000);
-	a = client_new(h);
-	b = client_new(h);
-	c = client_new(h);
-	check_refusal(h, c, "ERROR=EDQUOT\nMESSAGE=your user has as many connections");
-	assert_null(client_reply(h, c, NULL));
-	assert_int_equal(client_ask(b, "REQUEST=fine\n"), 0);
-	check_reply(h, b, "OK=1\nECHO=fine\n");
-	a = sb_close(a);
-	harness_idle(h);
-	d = client_new(h);
-	assert_int_equal(client_ask(d, "REQUEST=fine\n"), 0);
-	check_reply(h, d, "OK=1\nECHO=fine\n");
-}
-
-static void test_limit_of_all(void **state)
-{
-	struct harness *h = *state;
-	_cleanup_close_ int a = -1, b = -1;
-
-	harness_options(h, 1, 10, 3600000000);
-	a = client_new(h);
-	b = client_new(h);
-	check_refusal(h, b, "ERROR=EDQUOT\nMESSAGE=the broker has as many connections");
-	assert_null(client_reply(h, b, NULL));
-	assert_int_equal(client_ask(a, "REQUEST=fine\n"), 0);
-	check_reply(h, a, "OK=1\nECHO=fine\n");
-}
-
 /* One user's share is not another's. */
 static void test_users_apart(void **state)
 {
@@ -382,8 +348,6 @@ int main(void)
 		TEST(test_client_that_never_reads),
 		TEST(test_never_reading_times_out),
 		TEST(test_silent_client_times_out),
-		TEST(test_limit_per_user),
-		TEST(test_limit_of_all),
 		TEST(test_users_apart),
 		TEST(test_clients_that_go),
 		TEST(test_no_fds),

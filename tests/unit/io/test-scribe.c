@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Answers that take long are written by another process; nobody waits but who asked. */
+#include "tests/unit/io/harness.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#define PIDS_MAX 16
+
+static size_t scribes(pid_t *pids)
+{
+	pid_t all[PIDS_MAX];
+	size_t n = children_of(getpid(), all, PIDS_MAX), found = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		char path[64], name[32] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/%d/comm", (int)all[i]);
+		file = fopen(path, "re");
+		if (file && fgets(name, sizeof(name), file) && !strcmp(name, "sb-scribe\n"))
+			pids[found++] = all[i];
+		if (file)
+			fclose(file);
+	}
+	return found;
+}
+
+static int setup(void **state)
+{
+	struct harness *h;
+	pid_t pids[PIDS_MAX];
+	int r = harness_setup(state);
+
+	h = *state;
+	while (scribes(pids) > 0) /* of the last test, which have said what there was to say */
+		usleep(1000);
+	assert_int_equal(pipe2(h->gate, O_CLOEXEC), 0);
+	return r;
+}
+
+#undef TEST
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, harness_teardown)
+
+static void open_gate(struct harness *h)
+{
+	assert_int_equal(write(h->gate[1], "x", 1), 1);
+}
+
+static void check_reply(struct harness *h, int client, const char *text)
+{
+	const char *reply = client_reply(h, client, NULL);
+
+	assert_non_null(reply);
+	assert_string_equal(reply, text);
+}
+
+static void ask(struct harness *h, int client, const char *name)
+{
+	char request[64], reply[64];
+
+	snprintf(request, sizeof(request), "REQUEST=%s\n", name);
+	snprintf(reply, sizeof(reply), "OK=1\nECHO=%s\n", name);
+	assert_int_equal(client_ask(client, request), 0);
+	check_reply(h, client, reply);
+}
+
+static bool has_something(int client)
+{
+	return recv(client, (char[1]){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+static void check_table(struct harness *h, int client, int size)
+{
+	char reply[64];
+	int fd;
+
+	snprintf(reply, sizeof(reply), "OK=1\nECHO=long-%d\n", size);
+	assert_string_equal(client_reply(h, client, &fd), reply);
+	assert_int_equal(lseek(fd, 0, SEEK_END), size);
+	close(fd);
+}
+
+static void test_others_are_served(void **state)
+{
+	struct harness *h = *state;
+	_cleanup_close_ int a = client_new(h), b = client_new(h);
+	size_t fds;
+
+	ask(h, a, "fine");
+	ask(h, b, "fine");
+	fds = count_fds();
+	assert_int_equal(client_ask(a, "REQUEST=long-1000000\n"), 0);
+	assert_int_equal(client_ask(a, "REQUEST=next\n"), 0);
+	for (int i = 0; i < 5; i++)
+		ask(h, b, "fine");
+	assert_false(has_something(a));
+	open_gate(h);
+	check_table(h, a, 1000000);
+	check_reply(h, a, "OK=1\nECHO=next\n");
+	ask(h, b, "fine");
+	assert_int_equal(count_fds(), fds);
+}
+
+/* Two at a time; the others have their turn. */
+static void test_queue(void **state)
+{
+	struct harness *h = *state;
+	int clients[5];
+	pid_t pids[PIDS_MAX];
+
+	for (int i = 0; i < 5; i++) {
+		char request[32];
+
+		snprintf(request, sizeof(request), "REQUEST=long-%d\n", i + 10);
+		clients[i] = client_new(h);
+		assert_int_equal(client_ask(clients[i], request), 0);
+		harness_idle(h);
+	}
+	while (scribes(pids) < 2)
+		harness_idle(h);
+	assert_int_equal(scribes(pids), 2);
+	/* One that waits, and one that is being written, are not wanted any more. */
+	close(clients[1]);
+	close(clients[3]);
+	harness_idle(h);
+	for (int i = 0; i < 5; i++)
+		open_gate(h);
+	for (int i = 0; i < 5; i += 2) {
+		check_table(h, clients[i], i + 10);
+		close(clients[i]);
+	}
+}
+
+static void test_killed(void **state)
+{
+	struct harness *h = *state;
+	_cleanup_close_ int a = client_new(h);
+	pid_t pids[PIDS_MAX];
+
+	assert_int_equal(client_ask(a, "REQUEST=long-1\n"), 0);
+	while (scribes(pids) < 1)
+		harness_idle(h);
+	kill(pids[0], SIGKILL);
+	check_reply(h, a,
+		    "ERROR=EIO\nMESSAGE=the answer could not be written: Input/output error\n");
+	ask(h, a, "fine");
+}
+
+/* One for each user who does not administer. */
+static void test_users(void **state)
+{
+	struct harness *h = *state;
+	_cleanup_close_ int a = -1, b = -1;
+
+	h->nobody_administers = true;
+	h->options.max_reply_bytes = 2000;
+	server_configure(h->server, &h->options);
+	a = client_new(h);
+	b = client_new(h);
+	ask(h, a, "fine");
+	assert_int_equal(client_ask(a, "REQUEST=long-100\n"), 0);
+	while (children_of(getpid(), (pid_t[2]){ 0 }, 2) < 2)
+		harness_idle(h);
+	assert_int_equal(client_ask(b, "REQUEST=long-100\n"), 0);
+	check_reply(h, b,
+		    "ERROR=EAGAIN\nMESSAGE=your user has one long answer being written already\n");
+	ask(h, b, "fine");
+	open_gate(h);
+	check_table(h, a, 100);
+	/* What it may have is known when it is there. */
+	open_gate(h);
+	assert_int_equal(client_ask(a, "REQUEST=long-1001\n"), 0);
+	assert_non_null(strstr(client_reply(h, a, NULL), "ERROR=EDQUOT\nMESSAGE=the reply's table "
+							 "has 1001 bytes; "));
+	/* A client that goes meanwhile. */
+	assert_int_equal(client_ask(b, "REQUEST=long-100\n"), 0);
+	while (children_of(getpid(), (pid_t[2]){ 0 }, 2) < 2)
+		harness_idle(h);
+	b = sb_close(b);
+	open_gate(h);
+	ask(h, a, "fine");
+}
+
+static void test_server_goes(void **state)
+{
+	struct harness *h = *state;
+	_cleanup_close_ int a = client_new(h), b = client_new(h), c = client_new(h);
+
+	assert_int_equal(client_ask(a, "REQUEST=long-1\n"), 0);
+	assert_int_equal(client_ask(b, "REQUEST=long-1\n"), 0);
+	assert_int_equal(client_ask(c, "REQUEST=long-1\n"), 0);
+	harness_idle(h);
+	server_free(h->server);
+	h->server = NULL;
+	assert_null(client_reply(h, c, NULL));
+	for (int i = 0; i < 3; i++)
+		open_gate(h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_others_are_served), TEST(test_queue), TEST(test_killed), TEST(test_users),
+		TEST(test_server_goes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
