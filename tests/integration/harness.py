@@ -65,6 +65,11 @@ class Broker:
         os.makedirs(self.config + '/labels.d')
         os.mkdir(self.state)
         self.process = None
+        self.at_start = None, None, None  # by start(): the process, its fds, and its children
+
+    def prepare_process(self):
+        """In the broker's process, before it is the broker."""
+        sandbox.die_with_parent()
 
     def label(self, name, text):
         """Writes NAME.label; None removes it."""
@@ -83,12 +88,13 @@ class Broker:
         return (self.program, '--socket', self.socket, '--config', self.config,
                 '--state', self.state, '--bpffs', self.bpffs) + arguments
 
-    def spawn(self, *arguments, preexec_fn=sandbox.die_with_parent):
+    def spawn(self, *arguments, preexec_fn=None):
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             self.process = subprocess.Popen(
                 self.command_line(*arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **SANITIZER_ENV}, preexec_fn=preexec_fn)
+                env={**os.environ, **SANITIZER_ENV},
+                preexec_fn=preexec_fn or self.prepare_process)
         finally:
             os.close(log)
         return self.process
@@ -100,6 +106,7 @@ class Broker:
         except BaseException:
             self.process = None if self.process.poll() is not None else self.process
             raise
+        self.at_start = self.process, self.quiet_fds(), self.processes()
         return self
 
     def _answers(self):
@@ -173,6 +180,42 @@ class Broker:
             return first if first == self.fds() else None
         return eventually(same, 'the broker is at rest')
 
+    def processes(self):
+        """Names of the processes that the broker has made, and those have."""
+        def children(pid):
+            try:
+                with open('/proc/%d/task/%d/children' % (pid, pid), encoding='ascii') as file:
+                    return [int(word) for word in file.read().split()]
+            except (FileNotFoundError, ProcessLookupError):
+                return []
+
+        found, left = [], children(self.process.pid)
+        while left:
+            pid = left.pop()
+            left += children(pid)
+            try:
+                with open('/proc/%d/comm' % pid, encoding='utf-8') as file:
+                    found.append(file.read().strip())
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        return sorted(found)
+
+    def check_leftovers(self):
+        """Once everybody is gone, the broker has what it had when it had started, and no more."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        started, *before = self.at_start
+        if self.process is not started:  # not by start()
+            return
+        # where WhenEmpty=hold says so, copies of sockets and pidfds of services are kept on purpose
+        for label in {record['label'] for record in self.ask('status').records('socket')}:
+            self.ask('unregister', LABEL=label)
+        try:
+            eventually(lambda: [self.fds(), self.processes()] == before, 'nothing is left')
+        except AssertionError:
+            now = self.fds(), self.processes()
+            raise AssertionError('left in the broker: %r, not %r' % (now, before)) from None
+
     def client(self, uid=None, groups=()):
         with sandbox.as_user(uid, groups):
             return wire.Client(self.socket)
@@ -213,6 +256,7 @@ class BrokerTest(unittest.TestCase):
         for name, text in self.labels.items():
             self.broker.label(name, text)
         self.prepare()
+        self.addCleanup(self.broker.check_leftovers)  # when all that a test has opened is closed
         self.broker.start()
 
     def prepare(self):

@@ -264,12 +264,45 @@ class Restart(HoldTest):
 
     def test_registered_by_a_helper(self):
         """ExecStartPost=sockbroker register --main-pid: the helper ends, the service is watched."""
-        self.tcp('a')
-        self.broker.command('register', 'web', '--fd', str(self.servers['a'].fileno()),
-                            '--main-pid', str(os.getpid()), pass_fds=[self.servers['a'].fileno()])
-        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), 'a')
-        record = next(s for s in self.sockets('web') if s.get('own') != 'yes')
-        self.assertEqual((record['held'], record['served_by']), ('no', str(os.getpid())))
+        for uid in (None, sandbox.WEB_UID):  # whose files a porter has
+            self.tcp('a')
+            fd = self.servers['a'].fileno()
+            done = self.broker.command('register', 'web', '--fd', str(fd), '--main-pid',
+                                       str(os.getpid()), pass_fds=[fd], uid=uid)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(self.tcp_reaches('192.0.2.1', 80), 'a')
+            record = next(s for s in self.sockets('web') if s.get('own') != 'yes')
+            self.assertEqual((record['held'], record['served_by'], record['uid']),
+                             ('no', str(os.getpid()), str(uid or 0)))
+
+    def test_service_of_a_user_is_killed(self):
+        """The broker has been passed the socket that it holds."""
+        child = load.serve(self.tcp('a'), b'a')  # closes ours
+        self.servers.clear()
+        self.addCleanup(child.destroy)
+        with self.broker.client(sandbox.WEB_UID) as client:
+            pidfd = os.pidfd_open(child.pid)
+            libc = sandbox.libc
+            listener = sandbox.check(libc.syscall(438, pidfd, self.listener_of(child.pid), 0))
+            reply = client.ask('register', LABEL='web', PIDFD='yes', fds=[listener, pidfd])
+            os.close(listener)
+            os.close(pidfd)
+        self.assertTrue(reply.ok, reply)
+        self.assertEqual(load.connect_once('192.0.2.1', 80), 'a')
+        child.kill()
+        eventually(lambda: self.held('web').get('ipv4'), 'the socket is held')
+        client = self.client('192.0.2.1')
+        self.waits('web', 'ipv4', 1)
+        again = taker(self.broker, 'web', b'c')
+        self.addCleanup(again.destroy)
+        self.assertEqual(again.hear(), 'ready')
+        self.assertEqual(client.recv(16), b'c')
+
+    def listener_of(self, pid):
+        """The number of its only socket."""
+        directory = '/proc/%d/fd' % pid
+        return next(int(fd) for fd in os.listdir(directory)
+                    if os.readlink(directory + '/' + fd).startswith('socket:'))
 
     def test_one_of_a_pool(self):
         """What waits in the socket of one that was killed is kept, and nothing new goes there."""

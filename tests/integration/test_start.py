@@ -79,6 +79,7 @@ class Unload(BrokerTest):
         self.assertEqual(self.tcp_reaches('192.0.2.1', 80), 'a')
         self.assertEqual(self.broker.command('unload', '--yes').returncode, 0)
         self.assertEqual(self.tcp_reaches('192.0.2.1', 80), REFUSED)
+        self.assertEqual(self.broker.process.wait(harness.TIMEOUT), 0)
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@
 import fcntl
 import os
 import socket
+import struct
 import stat
 
 PACKET_MAX = 4096
@@ -88,9 +89,11 @@ class Client:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        self.socket.settimeout(TIMEOUT)
+        # poll() cannot wait for a place in the queue of a Unix socket
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', TIMEOUT, 0))
         try:
             self.socket.connect(path)
+            self.socket.settimeout(TIMEOUT)
         except BaseException:
             self.socket.close()
             raise
