@@ -11,6 +11,8 @@
 #define IDLE_MS 1000
 /* A porter is asked for an answer at most so often, and is stuck if none comes for as long. */
 #define STUCK_US 250000
+/* Connections that a process keeps. */
+#define KEPT_MAX 4096
 
 /* -- messages to it ------------------------------------------------------------------------- */
 
@@ -40,16 +42,21 @@ static void forget(struct porter *p, uint32_t id)
 		p->first_free = id;
 }
 
-static void on_left(struct porter *p, uint32_t id)
+static void wait_idle(struct porter *p)
 {
 	static const struct timeval pause = {
 		.tv_sec = IDLE_MS / 1000,
 		.tv_usec = IDLE_MS % 1000 * 1000,
 	};
 
+	event_add(p->idle_event, &pause);
+}
+
+static void on_left(struct porter *p, uint32_t id)
+{
 	forget(p, id);
 	if (p->n_visitors == 0)
-		event_add(p->idle_event, &pause);
+		wait_idle(p);
 }
 
 /* A place for one more: its id, or -ENOMEM. */
@@ -121,12 +128,26 @@ int porter_adopt(struct porter *p, int fd, struct client *client)
 	return 0;
 }
 
+static void leave(struct porter *p)
+{
+	event_del(p->idle_event);
+	p->leaving = true;
+	tell_kind(p, PORTER_END, 0);
+}
+
 int porter_keep(struct porter *p, int fd)
 {
-	int r = hand_over(p, fd, (uint32_t)p->n_visitors);
+	int r = p->leaving ? -EAGAIN : hand_over(p, fd, (uint32_t)p->n_visitors);
 
-	p->n_visitors += r == 0;
-	return r;
+	if (r < 0)
+		return r;
+	p->keeps = true;
+	p->n_visitors++;
+	if (p->n_visitors < KEPT_MAX)
+		wait_idle(p);
+	else
+		leave(p);
+	return 0;
 }
 
 /* -- messages from it ------------------------------------------------------------------------ */
@@ -193,7 +214,7 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 	}
 	if (r == 1)
 		porter_message_close(m);
-	if (r != 0 || p->n_visitors > 0)
+	if (!p->leaving && (r != 0 || p->n_visitors > 0))
 		log_warning("the process that serves uid %u ended, %zu clients with it",
 			    (unsigned)p->uid, p->n_visitors);
 	p->owner->ended(p->owner, p);
@@ -203,7 +224,10 @@ static void on_idle(evutil_socket_t fd, short what, void *data)
 {
 	struct porter *p = data;
 
-	p->owner->ended(p->owner, p);
+	if (p->keeps)
+		leave(p);
+	else
+		p->owner->ended(p->owner, p);
 }
 
 /* -- its life -------------------------------------------------------------------------------- */

@@ -29,6 +29,9 @@ struct porter {
 	size_t n_ids, n_visitors;
 	uint32_t first_free; /* none below it is */
 
+	bool keeps;   /* its visitors are but a number */
+	bool leaving; /* it was told to end */
+
 	uint64_t asked_us; /* since when a PORTER_PING waits for its answer; 0: none does */
 	uint64_t heard_us; /* when the last one came */
 };
@@ -52,5 +55,7 @@ bool porter_is_stuck(const struct porter *p, uint64_t now_us);
  */
 int porter_adopt(struct porter *p, int fd, struct client *client);
 
-/* The same for a process that is to keep FD as long as it lives. */
+/* The same for a process that keeps what it gets, and neither serves nor closes it. When nothing
+ * has come for a while, or there is enough, it is told to end; then it takes nothing any more
+ * (-EAGAIN), and has ended when the kernel has let it. */
 int porter_keep(struct porter *p, int fd);

@@ -20,6 +20,7 @@ enum porter_kind {
 	PORTER_PASS,  /* the same, and pass on what is harmless: sockets to register, and pidfds */
 	PORTER_REPLY, /* the packet, with COUNT fds */
 	PORTER_PING,  /* PORTER_PONG is the answer */
+	PORTER_END,   /* with all that it has, however long that takes */
 	/* From the porter. */
 	PORTER_REQUEST, /* the packet, which came with COUNT files */
 	PORTER_LOOKED, /* COUNT struct request_socket; the files are closed, fds are those passed on

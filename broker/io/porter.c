@@ -313,6 +313,8 @@ static void handle(struct process *p, struct porter_message *m)
 	case PORTER_REPLY:
 		reply(p, v, m);
 		break;
+	case PORTER_END:
+		_exit(0);
 	case PORTER_PING:
 		tell_kind(p, PORTER_PONG, 0);
 		break;

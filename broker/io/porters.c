@@ -15,10 +15,10 @@
 
 /* Of one user: one, and others while the first ones do not answer. */
 #define PORTERS_PER_USER_MAX 4
-/* Of all users. */
+/* Of all users. The second half is for users that have none. */
 #define PORTERS_MAX 256
-/* Connections that a keeper has before it is let go, with all of them. */
-#define KEEPER_MAX 4096
+/* Processes that only keep, those that the kernel does not let end among them. */
+#define KEEPERS_MAX 64
 
 #define PORTER_BUCKETS 64
 
@@ -30,7 +30,8 @@ struct porters {
 	struct server_options options;
 	LIST_HEAD(bucket, porter) buckets[PORTER_BUCKETS]; /* by the low bits of their uid */
 	size_t n;
-	struct porter *keeper;                /* owned; NULL: there was no need yet */
+	struct bucket keepers; /* the first one takes connections, until it is leaving */
+	size_t n_keepers;
 	struct rate_limit refusals, failures; /* of lines in the log */
 };
 
@@ -68,9 +69,10 @@ static struct porter *spawn(struct porters *p, uid_t uid)
 	return TAKE_PTR(porter);
 }
 
-static struct porter *add(struct porters *p, uid_t uid)
+static struct porter *add(struct porters *p, uid_t uid, bool first)
 {
-	struct porter *porter = p->n < PORTERS_MAX ? spawn(p, uid) : NULL;
+	size_t max = first ? PORTERS_MAX : PORTERS_MAX / 2;
+	struct porter *porter = p->n < max ? spawn(p, uid) : NULL;
 
 	if (!porter)
 		return NULL;
@@ -83,12 +85,11 @@ static void on_ended(struct porter_owner *owner, struct porter *porter)
 {
 	struct porters *p = (struct porters *)owner;
 
-	if (porter == p->keeper) {
-		p->keeper = NULL;
-	} else {
-		LIST_REMOVE(porter, entry);
+	LIST_REMOVE(porter, entry);
+	if (porter->keeps)
+		p->n_keepers--;
+	else
 		p->n--;
-	}
 	porter_free(porter);
 }
 
@@ -96,20 +97,26 @@ static void on_ended(struct porter_owner *owner, struct porter *porter)
 
 /*
  * The last resort, for users whose own porters are all stuck: a process that only keeps
- * connections, so that it cannot be held up, and takes them with it when it has many and is let go.
+ * connections, so that it cannot be held up, and takes them with it at its end.
  */
 static int keep(struct porters *p, int fd)
 {
+	_cleanup_(porter_freep) struct porter *fresh = NULL;
+	struct porter *keeper = LIST_FIRST(&p->keepers);
 	int r;
 
-	if (p->keeper && p->keeper->n_visitors >= KEEPER_MAX)
-		on_ended(&p->owner, p->keeper);
-	if (!p->keeper)
-		p->keeper = spawn(p, 0);
-	r = p->keeper ? porter_keep(p->keeper, fd) : -EAGAIN;
-	if (r < 0 && p->keeper)
-		on_ended(&p->owner, p->keeper);
-	return r;
+	if (keeper && porter_keep(keeper, fd) == 0)
+		return 0;
+	if (p->n_keepers == KEEPERS_MAX)
+		return -EAGAIN;
+	fresh = spawn(p, 0);
+	r = fresh ? porter_keep(fresh, fd) : -EAGAIN;
+	if (r < 0)
+		return r;
+	keeper = TAKE_PTR(fresh);
+	LIST_INSERT_HEAD(&p->keepers, keeper, entry);
+	p->n_keepers++;
+	return 0;
 }
 
 /* Gives FD to a porter of the user. 0; or -EAGAIN: none takes it. */
@@ -129,7 +136,7 @@ static int give(struct porters *p, int fd, uid_t uid, struct client *client)
 	}
 	if (n == PORTERS_PER_USER_MAX)
 		return -EAGAIN;
-	porter = add(p, uid);
+	porter = add(p, uid, n == 0);
 	return porter ? porter_adopt(porter, fd, client) : -EAGAIN;
 }
 
@@ -206,8 +213,8 @@ void porters_forked(struct porters *p)
 	for (size_t i = 0; i < PORTER_BUCKETS; i++)
 		LIST_FOREACH(porter, &p->buckets[i], entry)
 	porter->fd = sb_close(porter->fd);
-	if (p->keeper)
-		p->keeper->fd = sb_close(p->keeper->fd);
+	LIST_FOREACH(porter, &p->keepers, entry)
+	porter->fd = sb_close(porter->fd);
 }
 
 struct porters *porters_new(struct event_base *base, struct answerer *answerer, struct quota *quota,
@@ -239,6 +246,7 @@ void porters_free(struct porters *p)
 	for (size_t i = 0; i < PORTER_BUCKETS; i++)
 		while ((porter = LIST_FIRST(&p->buckets[i])))
 			on_ended(&p->owner, porter);
-	porter_free(p->keeper);
+	while ((porter = LIST_FIRST(&p->keepers)))
+		on_ended(&p->owner, porter);
 	free(p);
 }

@@ -519,6 +519,8 @@ static void test_stuck_porters(void **state)
 			check_reply(h, clients[i], "OK=1\nECHO=fine\n");
 		close(clients[i]);
 	}
+	/* Nothing is kept for ever, either. */
+	assert_true(harness_until(h, no_porters));
 }
 
 static void test_server_goes(void **state)
