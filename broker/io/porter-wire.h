@@ -32,7 +32,7 @@ enum porter_kind {
 
 struct porter_settings {
 	uint64_t timeout_us; /* see server_options */
-	uint32_t uid;        /* of its clients, for its name */
+	uint64_t uid;        /* of its clients, for its name; as wide as the other: no padding */
 };
 
 struct porter_header {

@@ -2,6 +2,7 @@
 #include "broker/io/porter.h"
 
 #include <event2/event.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -33,6 +34,7 @@ struct guest {
 
 struct process {
 	struct connection_owner owner; /* first: what connections know of it */
+	struct loop *loop;
 	const struct porter_calls *calls;
 	int control, sockmap;
 	struct guest **guests; /* by id */
@@ -272,7 +274,7 @@ static void set(struct process *p, const struct porter_message *m)
 	memcpy(&settings, m->data, sizeof(settings));
 	p->owner.timeout.tv_sec = (time_t)(settings.timeout_us / 1000000);
 	p->owner.timeout.tv_usec = (suseconds_t)(settings.timeout_us % 1000000);
-	snprintf(name, sizeof(name), "sb-%u", settings.uid);
+	snprintf(name, sizeof(name), "sb-%" PRIu64, settings.uid);
 	prctl(PR_SET_NAME, name);
 }
 
@@ -342,12 +344,13 @@ static void on_message(evutil_socket_t fd, short what, void *data)
 void porter_main(void *data, const int *fds, size_t n)
 {
 	struct process *p = calloc(1, sizeof(*p));
-	struct loop *loop = loop_new();
 	struct event *event;
 
-	if (!p || !loop || n != 2)
+	if (p)
+		p->loop = loop_new();
+	if (!p || !p->loop || n != 2)
 		return;
-	p->owner.base = loop_base(loop);
+	p->owner.base = loop_base(p->loop);
 	p->owner.came = on_came;
 	p->owner.taken = on_taken;
 	p->owner.closed = on_closed;
@@ -358,5 +361,5 @@ void porter_main(void *data, const int *fds, size_t n)
 	p->calls->drop_privilege();
 	event = event_new(p->owner.base, p->control, EV_READ | EV_PERSIST, on_message, p);
 	if (event && event_add(event, NULL) == 0)
-		loop_run(loop);
+		loop_run(p->loop);
 }
