@@ -19,13 +19,14 @@
 #include "broker/systemd/fdstore.h"
 #include "broker/systemd/listen.h"
 #include "broker/systemd/notify.h"
-#include "broker/systemd/unit.h"
+#include "broker/systemd/unit-cache.h"
 
 /* How often sockets that everybody closed are looked for. Packets do not wait for it. */
 #define SWEEP_INTERVAL_US 2000000
 
 struct broker {
 	struct options options;
+	struct unit_cache *unit_cache;
 	struct host *host;
 	struct state *state;
 	struct dataplane *dataplane;
@@ -348,6 +349,14 @@ static int start_server(struct broker *b, const struct config *config, struct sb
 	return add_events(b, error);
 }
 
+static int open_host(struct broker *b, struct sb_error *error)
+{
+	b->unit_cache = unit_cache_new("/proc");
+	if (!b->unit_cache)
+		return sb_fail(error, ENOMEM, "out of memory");
+	return host_open(&b->host, b->options.netns, unit_cache_get, b->unit_cache, error);
+}
+
 static void drop_privilege(void)
 {
 	int r = dataplane_drop_privilege();
@@ -376,7 +385,7 @@ int broker_new(struct broker **ret, const struct options *options, struct config
 	dataplane.rule_numbers = config->broker.rule_counters ? 2 * config->broker.max_rules : 0;
 	r = listen_fds_take(&b->passed, error);
 	if (r == 0)
-		r = host_open(&b->host, options->netns, unit_of_process, error);
+		r = open_host(b, error);
 	if (r == 0)
 		r = state_open(options->state, &b->state, &saved, error);
 	if (r == 0)
@@ -436,6 +445,7 @@ void broker_free(struct broker *b)
 	dataplane_free(b->dataplane);
 	state_free(b->state);
 	host_free(b->host);
+	unit_cache_free(b->unit_cache);
 	sb_close(b->listener);
 	listen_fds_clear(&b->passed);
 	free(b);

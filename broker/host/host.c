@@ -14,7 +14,8 @@
 
 struct host {
 	int own_netns, netns; /* to go there and back; -1: the steered one is the process's own */
-	int (*unit)(pid_t pid, int pidfd, char *buf, size_t size);
+	int (*unit)(void *self, pid_t pid, int pidfd, char *buf, size_t size);
+	void *unit_self;
 	uint64_t netns_cookie;
 	/* All three belong to the steered namespace, wherever the process is. */
 	int diag, route, port_range;
@@ -29,7 +30,7 @@ static int unit(void *self, pid_t pid, int pidfd, char *buf, size_t size)
 {
 	const struct host *h = self;
 
-	return h->unit(pid, pidfd, buf, size);
+	return h->unit(h->unit_self, pid, pidfd, buf, size);
 }
 
 static uint64_t now(void *self)
@@ -168,7 +169,8 @@ static int pidfd_pid(void *self, int pidfd, pid_t *ret)
 }
 
 int host_open(struct host **ret, const char *netns,
-	      int (*unit_of)(pid_t pid, int pidfd, char *buf, size_t size), struct sb_error *error)
+	      int (*unit_of)(void *self, pid_t pid, int pidfd, char *buf, size_t size),
+	      void *unit_self, struct sb_error *error)
 {
 	_cleanup_(host_freep) struct host *h = calloc(1, sizeof(*h));
 	int r;
@@ -176,6 +178,7 @@ int host_open(struct host **ret, const char *netns,
 	if (!h)
 		return sb_fail(error, ENOMEM, "out of memory");
 	h->unit = unit_of;
+	h->unit_self = unit_self;
 	h->own_netns = h->netns = h->diag = h->route = h->port_range = -1;
 	r = netns ? look_around_in(h, netns, error) : look_around(h);
 	if (r < 0)

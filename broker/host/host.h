@@ -8,9 +8,11 @@ struct host;
 
 /* NETNS: path of the steered network namespace, NULL for the process's own. It is entered for a
  * moment, so this comes before anything that depends on the namespace. UNIT answers for
- * host_port::unit. 0 or a negative errno with a sentence. */
+ * host_port::unit; it gets UNIT_SELF, which stays the caller's. 0 or a negative errno with a
+ * sentence. */
 int host_open(struct host **ret, const char *netns,
-	      int (*unit)(pid_t pid, int pidfd, char *buf, size_t size), struct sb_error *error);
+	      int (*unit)(void *self, pid_t pid, int pidfd, char *buf, size_t size),
+	      void *unit_self, struct sb_error *error);
 void host_free(struct host *h);
 SB_DEFINE_CLEANUP(struct host, host_free)
 

@@ -9,8 +9,7 @@
 
 #include "protocol/cleanup.h"
 
-/* Whether the process still holds its pid. A zombie does, and its cgroup is still its own. */
-static int check_not_reaped(int pidfd)
+int unit_check_process(int pidfd)
 {
 	if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno != EPERM)
 		return -errno;
@@ -40,7 +39,7 @@ int unit_of_process(pid_t pid, int pidfd, char *buf, size_t size)
 	if (r < 0 && !means_no_unit(r))
 		return r;
 	if (pidfd >= 0) {
-		int alive = check_not_reaped(pidfd);
+		int alive = unit_check_process(pidfd);
 
 		if (alive < 0)
 			return alive;

@@ -18,3 +18,7 @@
  * BUF is "".
  */
 int unit_of_process(pid_t pid, int pidfd, char *buf, size_t size);
+
+/* Whether the process of PIDFD still holds its pid. A zombie does, and its cgroup is still its own.
+ * 0; -ESRCH: it was reaped; or another negative errno. */
+int unit_check_process(int pidfd);
