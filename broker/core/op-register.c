@@ -282,7 +282,7 @@ static int register_all(struct core *c, struct request *rq, struct registration 
 
 int op_register(struct core *c, struct request *rq, struct reply *reply, struct sb_error *error)
 {
-	_cleanup_free_ struct registration *reg = calloc(1, sizeof(*reg));
+	_cleanup_free_ struct registration *reg = malloc(sizeof(*reg));
 	int r;
 
 	if (!reg)

@@ -43,9 +43,11 @@ static int parse_parts(const struct sb_message *m, struct registration *reg, str
 			if (!strcmp(reg->parts[k].name, m->fields[i].value))
 				return sb_fail(error, EINVAL, "label %s comes twice",
 					       m->fields[i].value);
-		p->name = m->fields[i].value;
-		p->first = used;
-		p->count = reg->n_sockets - used;
+		*p = (struct part){
+			.name = m->fields[i].value,
+			.first = used,
+			.count = reg->n_sockets - used,
+		};
 		if (i + 1 < m->n_fields && !strcmp(m->fields[i + 1].key, "COUNT")) {
 			r = parse_count(m->fields[i + 1].value, reg->n_sockets - used, &p->count,
 					error);
@@ -101,8 +103,11 @@ static int parse_pidfd(const struct request *rq, struct registration *reg, struc
 
 int registration_parse(const struct request *rq, struct registration *reg, struct sb_error *error)
 {
-	int r = parse_mode(rq, &reg->add, error);
+	int r;
 
+	reg->n_parts = reg->n_stored = reg->n_copies = reg->n_changes = 0;
+	reg->life = NULL;
+	r = parse_mode(rq, &reg->add, error);
 	if (r == 0)
 		r = parse_pidfd(rq, reg, error);
 	return r == 0 ? parse_parts(rq->message, reg, error) : r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a register request asks for, and what has been done for it so far. */
+/* What a register request asks for, and what has been done for it so far. Its arrays are large, and
+ * filled as far as their counts say; what is behind that is not even zeroed. */
 #pragma once
 
 #include "broker/core/core-internal.h"
@@ -30,5 +31,5 @@ struct registration {
 	size_t n_changes;
 };
 
-/* Fills the zeroed REG from the fields of RQ. */
+/* Fills REG from the fields of RQ; nothing has been done for it. */
 int registration_parse(const struct request *rq, struct registration *reg, struct sb_error *error);
