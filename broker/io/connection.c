@@ -278,6 +278,8 @@ struct connection *connection_new(struct connection_owner *owner, int fd, unsign
 	if (!c->read_event || !c->write_event || !c->taken_event ||
 	    event_add(c->read_event, &owner->timeout) < 0)
 		return NULL;
+	/* Who connects has something to say: to look at once saves a turn of the loop. */
+	event_active(c->read_event, EV_READ, 0);
 	return TAKE_PTR(c);
 }
 
