@@ -286,11 +286,13 @@ class System:
 
 
 class Traffic(threading.Thread):
-    """GETs http://ADDRESS:PORT/ again and again, a new connection each time, until finish()."""
+    """GETs http://ADDRESS:PORT/ again and again, a new connection each time, until finish(). An
+    answer that does not end with TEXT is a failure."""
 
-    def __init__(self, system, address, port):
+    def __init__(self, system, address, port, text=''):
         super().__init__()
         self.system, self.address, self.port = system, address, port
+        self.text = text.encode()
         self.answered, self.failures = 0, []
         self.over = threading.Event()
 
@@ -306,8 +308,9 @@ class Traffic(threading.Thread):
     def _get(self):
         with socket.create_connection((self.address, self.port), TIMEOUT) as client:
             client.sendall(b'GET / HTTP/1.0\r\n\r\n')
-            if not client.recv(4096).startswith(b'HTTP/1.'):
-                raise OSError('no answer')
+            answer = client.makefile('rb').read()
+            if not (answer.startswith(b'HTTP/1.') and answer.endswith(self.text)):
+                raise OSError('answered with %r' % answer)
 
     def more(self, n=100):
         """Waits until N more requests were answered (or one failed)."""
@@ -326,6 +329,7 @@ class SystemTest(unittest.TestCase):
     """
 
     suite = None  # set by main()
+    answered = 0
 
     @classmethod
     def setUpClass(cls):
@@ -338,6 +342,11 @@ class SystemTest(unittest.TestCase):
     def furnish(cls, system):
         system.install()
 
+    @classmethod
+    def tearDownClass(cls):
+        if cls.answered:
+            print('%d connections served' % cls.answered)
+
     def run(self, result=None):
         result = result or self.defaultTestResult()
         before = len(result.failures) + len(result.errors)
@@ -346,13 +355,14 @@ class SystemTest(unittest.TestCase):
             print('---- the journal of %s:\n%s' % (self.suite, self.system.out(
                 'journalctl', '--boot', '--no-hostname', '--lines=160')), file=sys.stderr)
 
-    def traffic(self, address, port):
+    def traffic(self, address, port, text=''):
         """Traffic that is running; its failures are this test's."""
-        traffic = Traffic(self.system, address, port)
+        traffic = Traffic(self.system, address, port, text)
 
         def finish():
             traffic.finish()
             self.assertEqual(traffic.failures, [])
+            type(self).answered += traffic.answered
         traffic.start()
         self.addCleanup(finish)
         traffic.more(1)
