@@ -12,7 +12,7 @@ import re
 import machine
 
 EXAMPLES = machine.TOP + '/units/examples/'
-SERVICE = 'sockbroker.service'
+SERVICE, SOCKET = 'sockbroker.service', 'sockbroker.socket'
 NOBODYS = ('192.0.2.77', 80)  # an address and port that nobody bound
 ADDRESSES = '''[Unit]
 DefaultDependencies=no
@@ -76,11 +76,11 @@ class Ways(machine.SystemTest):
         for path, target in self.copies(way):
             self.system.write(target, machine.read(path))
         self.system.run('systemctl', 'daemon-reload')
-        units = [os.path.basename(target) for _, target in self.copies(way)
-                 if re.search(r'system/[^/]*\.(socket|service)$', target)]
-        if units:
-            done = self.system.run('systemd-analyze', 'verify', '--man=no', *units)
-            self.assertEqual(done.stdout + done.stderr, '')
+        units = {unit.group(1) for _, target in self.copies(way)  # also of drop-ins
+                 if (unit := re.search(r'system/([^/]*\.(?:socket|service))(\.d/|$)', target))}
+        self.assertTrue(units)
+        done = self.system.run('systemd-analyze', 'verify', '--man=no', *units)
+        self.assertEqual(done.stdout + done.stderr, '')
         self.system.run('systemctl', 'reload', SERVICE)
 
     def no_warnings(self):
@@ -94,23 +94,35 @@ class Ways(machine.SystemTest):
 
     # The steps.
 
+    def test_00_manual(self):
+        """docs/SYSTEMD.md shows what the examples have, but for comments and descriptions."""
+        manual = machine.read(machine.TOP + '/docs/SYSTEMD.md')
+        self.assertIn(ADDRESSES, manual)
+        ways = re.search(r'(?ms)^## Ways in$(.*?)^## ', manual).group(1)
+        shown = re.findall(r'(?ms)^```ini\n# (\S+)\n(.*?)^```$', ways)
+        self.assertGreater(len(shown), 10)
+        for name, text in shown:
+            examples = [re.sub(r'(?m)^(#.*|Description=.*|)\n', '', machine.read(path))
+                        .replace('[Unit]\n[', '[')
+                        for path in glob.glob(EXAMPLES + '*/' + name)]
+            self.assertIn(text, examples, name)
+
     def test_01_install(self):
         self.system.run('sh', '-s', input=machine.read(machine.BUILD + '/units/post-install'))
-        self.system.run('systemctl', 'enable', '--now', 'addresses.service', 'sockbroker.socket')
+        self.system.run('systemctl', 'enable', '--now', 'addresses.service', SOCKET)
         machine.eventually(lambda: self.active(SERVICE), 'the broker is ready')
 
     def test_02_inherited(self):
         self.use('inherited')
         # Sockets are passed to a service when it starts.
-        self.system.run('systemctl', 'stop', 'sockbroker.socket', SERVICE)
+        self.system.run('systemctl', 'stop', SOCKET, SERVICE)
         self.system.run('systemctl', 'enable', '--now', 'web.socket')
-        self.system.run('systemctl', 'start', 'sockbroker.socket')
-        machine.eventually(lambda: self.active(SERVICE), 'the broker is ready')
+        self.system.run('systemctl', 'start', SOCKET, SERVICE)
         self.assertFalse(self.active('nginx.service'))
         self.assertServes()
         self.assertTrue(self.active('nginx.service'))
         traffic = self.traffic(*NOBODYS)
-        for unit in ('nginx.service', SERVICE, 'nginx.service'):
+        for unit in ('nginx.service', SERVICE, SOCKET, 'nginx.service'):
             self.system.run('systemctl', 'restart', unit)
             traffic.more()
         self.system.run('systemctl', 'kill', '--signal=KILL', '--kill-who=main', SERVICE)
@@ -144,7 +156,7 @@ class Ways(machine.SystemTest):
         self.assertEqual([(s['address'], s['unit']) for s in self.sockets()],
                          [('127.0.0.1:8081', unit)])
         traffic = self.traffic(*NOBODYS)
-        for restarted in ('nginx.service', SERVICE, 'nginx.service'):
+        for restarted in ('nginx.service', SERVICE, SOCKET, 'nginx.service'):
             self.system.run('systemctl', 'restart', restarted)
             traffic.more()
         traffic.finish()
@@ -166,13 +178,35 @@ class Ways(machine.SystemTest):
         self.assertServes('This is Apache.')
         self.system.run('systemctl', 'restart', 'apache2.service')
         self.assertServes('This is Apache.')
+        traffic = self.traffic(*NOBODYS)
+        for unit in (SERVICE, SOCKET):
+            self.system.run('systemctl', 'restart', unit)
+            traffic.more()
+        traffic.finish()
         self.system.reboot()
         self.assertServes('This is Apache.')
         self.assertEqual([(s['address'], s['unit']) for s in self.sockets()],
                          [('127.0.0.1:8082', 'apache2.service')])
         self.no_warnings()
 
-    def test_06_on_demand(self):
+    def test_06_run(self):
+        self.use('run')
+        waiting = self.system.start('curl', '--silent', '--max-time', '20', 'http://%s:%d/' % NOBODYS)
+        machine.eventually(lambda: [s for s in self.sockets() if s.get('waiting')], 'it waits')
+        self.system.run('systemctl', 'enable', '--now', 'web.service')
+        self.assertEqual(waiting.communicate()[0], 'This is Apache.')
+        self.assertServes('This is Apache.')
+        # Not the proxy: it ends in the middle of what it passes on.
+        traffic = self.traffic(*NOBODYS)
+        for unit in (SERVICE, SOCKET):
+            self.system.run('systemctl', 'restart', unit)
+            traffic.more()
+        traffic.finish()
+        self.system.reboot()
+        self.assertServes('This is Apache.')
+        self.no_warnings()
+
+    def test_07_on_demand(self):
         self.use('on-demand')
         anywhere = ('192.0.2.77', 8443)
         self.assertFalse(self.active('apache2.service'))
@@ -180,7 +214,6 @@ class Ways(machine.SystemTest):
         self.assertTrue(self.active('apache2.service'))
         self.system.run('systemctl', 'stop', 'web.service', 'apache2.service')
         self.assertServes('This is Apache.', ('192.0.2.3', 8000))
-        # Not the proxy: it ends in the middle of what it passes on.
         traffic = self.traffic(*anywhere)
         self.system.run('systemctl', 'restart', SERVICE)
         traffic.more()
