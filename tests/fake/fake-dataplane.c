@@ -520,25 +520,43 @@ struct dataplane_port fake_dataplane_port(struct fake_dataplane *f)
 /* -- before and after
  * ------------------------------------------------------------------------------- */
 
+static void add(uint64_t **words, size_t *n, uint64_t word)
+{
+	if ((*n & (*n - 1)) == 0) /* a power of two, or nothing yet */
+		*words = reallocarray(*words, *n ? *n * 2 : 1, sizeof(**words));
+	if (!*words)
+		abort();
+	(*words)[(*n)++] = word;
+}
+
+static void copy_group(const struct fake_dataplane *f, uint32_t group, struct fake_kernel *k)
+{
+	uint64_t w = f->groups[group];
+
+	w = SB_GROUP_WORD(0, SB_GROUP_COUNT(w), SB_GROUP_EMPTY(w), 0);
+	if (w == 0)
+		return;
+	add(&k->groups, &k->n_groups, group);
+	add(&k->groups, &k->n_groups, w);
+	for (uint32_t i = 0; i < SB_GROUP_COUNT(w); i++)
+		add(&k->groups, &k->n_groups, f->lists[SB_GROUP_LIST(f->groups[group]) + i]);
+}
+
 struct fake_kernel *fake_kernel_copy(const struct fake_dataplane *f)
 {
 	struct fake_kernel *k = calloc(1, sizeof(*k));
 
 	if (!k)
 		abort();
-	k->slots = calloc(SB_SLOTS_MAX, sizeof(*k->slots));
-	k->groups = calloc(SB_GROUPS_MAX, sizeof(*k->groups));
-	k->members = calloc((size_t)SB_GROUPS_MAX * FAKE_MEMBERS, sizeof(*k->members));
-	if (!k->slots || !k->groups || !k->members)
-		abort();
-	memcpy(k->slots, f->slots, SB_SLOTS_MAX * sizeof(*k->slots));
-	for (uint32_t g = 0; g < SB_GROUPS_MAX; g++) {
-		uint64_t w = f->groups[g];
-
-		k->groups[g] = SB_GROUP_WORD(0, SB_GROUP_COUNT(w), SB_GROUP_EMPTY(w), 0);
-		for (uint32_t i = 0; i < SB_GROUP_COUNT(w) && i < FAKE_MEMBERS; i++)
-			k->members[g * FAKE_MEMBERS + i] = f->lists[SB_GROUP_LIST(w) + i] + 1;
+	for (uint32_t i = 0; i < SB_SLOTS_MAX; i++) {
+		if (!f->slots[i].cookie && !f->slots[i].owner)
+			continue;
+		add(&k->slots, &k->n_slots, i);
+		add(&k->slots, &k->n_slots, f->slots[i].cookie);
+		add(&k->slots, &k->n_slots, f->slots[i].owner);
 	}
+	for (uint32_t g = 0; g < SB_GROUPS_MAX; g++)
+		copy_group(f, g, k);
 	return k;
 }
 
@@ -548,20 +566,17 @@ void fake_kernel_free(struct fake_kernel *k)
 		return;
 	free(k->slots);
 	free(k->groups);
-	free(k->members);
 	free(k);
+}
+
+static bool same(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b)
+{
+	return n_a == n_b && (n_a == 0 || !memcmp(a, b, n_a * sizeof(*a)));
 }
 
 const char *fake_kernel_compare(const struct fake_kernel *a, const struct fake_kernel *b)
 {
-	for (uint32_t i = 0; i < SB_SLOTS_MAX; i++)
-		if (a->slots[i].cookie != b->slots[i].cookie ||
-		    a->slots[i].owner != b->slots[i].owner)
-			return "a slot";
-	if (memcmp(a->groups, b->groups, SB_GROUPS_MAX * sizeof(*a->groups)) != 0)
-		return "a group's word";
-	if (memcmp(a->members, b->members,
-		   (size_t)SB_GROUPS_MAX * FAKE_MEMBERS * sizeof(*a->members)) != 0)
-		return "a group's list";
-	return NULL;
+	if (!same(a->slots, a->n_slots, b->slots, b->n_slots))
+		return "a slot";
+	return same(a->groups, a->n_groups, b->groups, b->n_groups) ? NULL : "a group";
 }

@@ -34,7 +34,7 @@ struct fake_dataplane {
 	size_t n_programs;
 	bool cannot_run; /* no test run: VERDICT_UNKNOWN */
 	const char *trouble;
-	bool hostile;    /* what is pinned was damaged: do not insist on order */
+	bool hostile; /* what is pinned was damaged: do not insist on order */
 	/* What packets meet was made by another version: whoever asks for the port next gets
 	 * owners, lists and groups that are new, until publish() the packets stay with these. */
 	bool other_version;
@@ -61,11 +61,11 @@ struct verdict fake_verdict(struct fake_dataplane *f, const struct packet *packe
 /* All that is in the kernel, for comparing before with after. Sequence numbers, the places of lists
  * and what is not reachable are left out. */
 struct fake_kernel {
-	struct fake_slot *slots;
-	uint64_t *groups;
-	uint32_t *members; /* SB_GROUPS_MAX * FAKE_MEMBERS of slots */
+	/* Of what is not empty: a slot with its cookie and owner; a group's word, then the slots
+	 * in its list. */
+	uint64_t *slots, *groups;
+	size_t n_slots, n_groups; /* words */
 };
-#define FAKE_MEMBERS 8 /* slots of a group that are compared */
 
 struct fake_kernel *fake_kernel_copy(const struct fake_dataplane *f);
 void fake_kernel_free(struct fake_kernel *k);

@@ -372,10 +372,11 @@ static void test_damaged_labels(void **state)
 	struct world *w = *state;
 	_cleanup_free_ char *whole = whole_labels(w);
 	size_t length = strlen(whole);
-	struct fake_kernel *kernel = fake_kernel_copy(w->kernel);
+	_cleanup_free_ struct fake_slot *slots = malloc(SB_SLOTS_MAX * sizeof(*slots));
 	_cleanup_free_ uint32_t *lists = malloc(SB_SLOT_LIST_MAX * sizeof(*lists));
 	_cleanup_free_ uint64_t *groups = malloc(SB_GROUPS_MAX * sizeof(*groups));
 
+	memcpy(slots, w->kernel->slots, SB_SLOTS_MAX * sizeof(*slots));
 	memcpy(lists, w->kernel->lists, SB_SLOT_LIST_MAX * sizeof(*lists));
 	memcpy(groups, w->kernel->groups, SB_GROUPS_MAX * sizeof(*groups));
 	for (size_t n = 0; n < length; n += 3) {
@@ -394,11 +395,10 @@ static void test_damaged_labels(void **state)
 		found = hit(w, "udp", "192.0.2.1", 53);
 		assert_true(found == DROP || found == DNS);
 		whole[n] = byte;
-		memcpy(w->kernel->slots, kernel->slots, SB_SLOTS_MAX * sizeof(*kernel->slots));
+		memcpy(w->kernel->slots, slots, SB_SLOTS_MAX * sizeof(*slots));
 		memcpy(w->kernel->lists, lists, SB_SLOT_LIST_MAX * sizeof(*lists));
 		memcpy(w->kernel->groups, groups, SB_GROUPS_MAX * sizeof(*groups));
 	}
-	fake_kernel_free(kernel);
 }
 
 /* -- changes of labels ------------------------------------------------------------------------ */
@@ -454,8 +454,9 @@ static void test_cut_changes_of_labels(void **state)
 	_cleanup_free_ char *whole = strdup(w->state->labels_journal.data);
 	_cleanup_free_ char *base = strdup(w->state->labels.data);
 	size_t length = strlen(whole), web = (size_t)(strstr(whole, "label=web") - whole), dns;
-	struct fake_kernel *kernel = fake_kernel_copy(w->kernel);
+	_cleanup_free_ struct fake_slot *slots = malloc(SB_SLOTS_MAX * sizeof(*slots));
 
+	memcpy(slots, w->kernel->slots, SB_SLOTS_MAX * sizeof(*slots));
 	web += (size_t)(strstr(whole + web, "\n.\n") + 3 - (whole + web));
 	dns = length;
 	assert_true(web < dns);
@@ -465,9 +466,8 @@ static void test_cut_changes_of_labels(void **state)
 		assert_int_equal(world_start(w), 0);
 		assert_int_equal(hit_from(w, "tcp", "192.0.2.1", 80, 1), n >= web ? WEB_2 : DROP);
 		assert_int_equal(hit(w, "udp", "192.0.2.1", 53), n >= dns ? DNS : DROP);
-		memcpy(w->kernel->slots, kernel->slots, SB_SLOTS_MAX * sizeof(*kernel->slots));
+		memcpy(w->kernel->slots, slots, SB_SLOTS_MAX * sizeof(*slots));
 	}
-	fake_kernel_free(kernel);
 }
 
 /* What makes no sense in them makes all of it of no use. */
