@@ -6,9 +6,6 @@
 #include "broker/base/log.h"
 #include "broker/state/store.h"
 
-/* Beyond what anybody counted to, and there is a next one. */
-#define EPOCH_MAX (UINT64_MAX / 2)
-
 static bool parse_number(const char **p, uint64_t *ret)
 {
 	char *end;
@@ -32,7 +29,7 @@ static size_t parse_head(const char *text, const char *head, char separator, uin
 	*epoch = 0;
 	*bytes = SIZE_MAX;
 	if (strncmp(text, head, strlen(head)) != 0 || !parse_number(&p, epoch) ||
-	    *epoch > EPOCH_MAX)
+	    *epoch > STORE_EPOCH_MAX)
 		return 0;
 	if (separator && *p == separator && !strncmp(p + 1, key, strlen(key))) {
 		p += 1 + strlen(key);

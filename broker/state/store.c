@@ -102,6 +102,11 @@ static bool is_file(const struct directory *d, const char *name, struct stat *st
 	return fstatat(d->fd, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
 }
 
+static uint64_t next_epoch(const struct store *s)
+{
+	return s->newest_epoch < STORE_EPOCH_MAX ? s->newest_epoch + 1 : 1;
+}
+
 int store_replace(struct store *s, const struct directory *d, const void *data, size_t length,
 		  struct sb_error *error)
 {
@@ -115,12 +120,11 @@ int store_replace(struct store *s, const struct directory *d, const void *data, 
 	r = is_file(d, k->journal, &st) ? 0 : new_journal(s, d);
 	if (r < 0)
 		return refuse(error, d, k->journal, -r);
-	snprintf(head, sizeof(head), "%s%" PRIu64 "%cbytes=%zu\n", k->head, s->newest_epoch + 1,
+	snprintf(head, sizeof(head), "%s%" PRIu64 "%cbytes=%zu\n", k->head, next_epoch(s),
 		 k->separator, length);
 	r = write_file(d, k->file_new, head, data, length);
 	if (r == 0) {
-		r = write_file(d, k->journal_new, journal_head(s, s->newest_epoch + 1, empty), "",
-			       0);
+		r = write_file(d, k->journal_new, journal_head(s, next_epoch(s), empty), "", 0);
 		if (r < 0)
 			unlinkat(d->fd, k->file_new, 0);
 	}
@@ -197,7 +201,7 @@ int store_commit_file(struct store *s, const struct directory *d, struct sb_erro
 		unlinkat(d->fd, k->journal_new, 0);
 		return refuse(error, d, k->file, code);
 	}
-	s->epoch = ++s->newest_epoch;
+	s->epoch = s->newest_epoch = next_epoch(s);
 	s->length = s->staged_length;
 	s->exists = true;
 	s->has_rest = s->lost = false;

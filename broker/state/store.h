@@ -16,6 +16,9 @@
 
 #include "broker/state/directory.h"
 
+/* Beyond what anybody counted to: only somebody else can have written it. It begins again at 1. */
+#define STORE_EPOCH_MAX (UINT64_MAX / 2)
+
 struct store_kind {
 	const char *file, *file_new;
 	const char *journal, *journal_new;
