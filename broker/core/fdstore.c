@@ -73,6 +73,9 @@ static int restore_life(struct core *c, struct core_passed_fd *passed, struct sb
 	pid_t pid;
 	int r = c->host.pidfd_pid(c->host.self, passed->fd, &pid);
 
+	if (r < 0 && r != -ESRCH && r != -EBADF) /* nothing is dropped on a doubt */
+		return sb_fail(error, -r, "%s, which the service manager kept, cannot be read: %s",
+			       passed->name, strerror(-r));
 	if (r < 0) { /* it has ended, or is none */
 		c->fdstore.remove(c->fdstore.self, passed->name);
 		return 0;
@@ -90,7 +93,10 @@ static int restore_copy(struct core *c, struct core_passed_fd *passed, struct sb
 	struct member *m = NULL;
 	int r = c->host.inspect(c->host.self, passed->fd, &facts);
 
-	if (r == 0 && facts.is_socket)
+	if (r < 0)
+		return sb_fail(error, -r, "%s, which the service manager kept, cannot be read: %s",
+			       passed->name, strerror(-r));
+	if (facts.is_socket)
 		m = find_member(c, facts.cookie, &l);
 	if (!m || m->copy >= 0) {
 		c->fdstore.remove(c->fdstore.self, passed->name);
