@@ -84,7 +84,7 @@ struct picture picture_take(struct world *w)
 		.kernel = fake_kernel_copy(w->kernel),
 	};
 
-	if (w->core) {
+	if (w->core && !core_unloaded(w->core)) {
 		const struct registry *r = w->core->registry;
 
 		p.model = model_text(w);

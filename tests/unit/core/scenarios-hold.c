@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Label keep has two TCP sockets of one service, and the broker's own for UDP; label wait the
  * broker's own for TCP over IPv6. */
+#include "broker/core/activation.h"
 #include "tests/unit/core/scenarios.h"
 
 int hold_register(struct world *w)
@@ -112,6 +113,62 @@ void hold_bind_before(struct world *w)
 void hold_connections_wait(struct world *w)
 {
 	connections_wait(w, (uint64_t)hit(w, "udp", "203.0.113.1", 443), 1);
+}
+
+/* Asked again after a refusal there may be nothing to answer any more. */
+int hold_unit_failed(struct world *w)
+{
+	if (w->units->pending)
+		unit_started(w, ENOENT, false);
+	return 0;
+}
+
+int hold_ask_again(struct world *w)
+{
+	time_passes(w, 1000000);
+	return 0;
+}
+
+void hold_unit_failed_before(struct world *w)
+{
+	hold_connections_wait(w);
+	hold_unit_failed(w);
+}
+
+void hold_unit_fails_often(struct world *w)
+{
+	hold_connections_wait(w);
+	for (unsigned i = 1; i < ACTIVATION_FAILURES_MAX; i++) {
+		hold_unit_failed(w);
+		time_passes(w, SCENARIO_HOLD_US / 5);
+	}
+}
+
+/* With a service manager that keeps fds: keep is served, and a connection waits for wait. */
+void hold_in_store(struct world *w)
+{
+	w->fdstore->off = false;
+	assert_int_equal(hold_register_for(w), 0);
+	w->actor.pid = SCENARIO_SERVICE;
+	assert_int_equal(hold_register(w), 0);
+	w->actor.pid = 200;
+}
+
+void hold_in_store_ended(struct world *w)
+{
+	hold_in_store(w);
+	fake_close_fd(w->host, NEW_4);
+	fake_close_fd(w->host, KEEP_UDP);
+	process_ends(w, SCENARIO_SERVICE);
+}
+
+/* One for a label that holds, one for a label that does not, and one that is nobody's. */
+void hold_inherit(struct world *w)
+{
+	w->units_fds[0] = (struct core_passed_fd){ NEW_6, "wait" };
+	w->units_fds[1] = (struct core_passed_fd){ NEW_4, "web" };
+	w->units_fds[2] = (struct core_passed_fd){ NEW_UDP, "-" };
+	w->n_units_fds = 3;
 }
 
 void scenario_settle(struct world *w)

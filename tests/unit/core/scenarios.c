@@ -197,6 +197,27 @@ static int explain(struct world *w)
 	return ask(w, "REQUEST=explain\nPROTOCOL=tcp\nADDRESS=10.1.2.3\nPORT=80\n");
 }
 
+static int version(struct world *w)
+{
+	return ask(w, "REQUEST=version\n");
+}
+
+static int rules_as_text(struct world *w)
+{
+	return ask(w, "REQUEST=rules\nFORMAT=text\n");
+}
+
+static int explain_from(struct world *w)
+{
+	return ask(w, "REQUEST=explain\nPROTOCOL=udp\nADDRESS=203.0.113.1\nPORT=53\n"
+		      "FROM_ADDRESS=192.0.2.1\nFROM_PORT=2\n");
+}
+
+static int unload(struct world *w)
+{
+	return ask(w, "REQUEST=unload\n");
+}
+
 /* web gains and loses rules and becomes WhenEmpty=pass, gate loses its file, mail is new. */
 static int reload(struct world *w)
 {
@@ -211,6 +232,14 @@ static int reload(struct world *w)
 	/* A rule that was made at run time, now in a file. */
 	config_label(w, "app", RULES("tcp 10.1.0.0/16 80"));
 	return world_reload(w);
+}
+
+/* The same, by a request. */
+static int reload_asked_for(struct world *w)
+{
+	config_clear(w);
+	config_label(w, "web", RULES("tcp 192.0.2.0/24 81"))->when_empty = WHEN_EMPTY_PASS;
+	return ask(w, "REQUEST=reload\n");
 }
 
 static int restart(struct world *w)
@@ -285,8 +314,13 @@ const struct scenario scenarios[] = {
 	{ "apply, dry run", apply_dry },
 	{ "rules", list_rules },
 	{ "status", status },
+	{ "rules, as text", rules_as_text },
 	{ "explain", explain },
+	{ "explain, from somewhere", explain_from },
+	{ "version", version, .frugal = true },
 	{ "reload", reload },
+	{ "reload, asked for", reload_asked_for },
+	{ "unload", unload, .frugal = true, .ends = true },
 	{ "start", restart, .restarts = true },
 	{ "start, changed meanwhile", restart_changed, close_some, true },
 	{ "start on new maps", restart, other_version, true },
@@ -311,6 +345,15 @@ const struct scenario scenarios[] = {
 	{ "hold: time is up", hold_time_is_up, hold_service_ends },
 	{ "hold: what waits has a unit started", hold_wait, .frugal = true },
 	{ "hold: time is up for what waits", hold_wait_is_over, hold_connections_wait },
+	{ "hold: the unit has failed", hold_unit_failed, hold_connections_wait, .frugal = true },
+	{ "hold: the unit is asked for again", hold_ask_again, hold_unit_failed_before,
+	  .frugal = true },
+	{ "hold: the label is given up", hold_unit_failed, hold_unit_fails_often },
+	{ "hold: start with what was kept", restart, hold_in_store, true },
+	{ "hold: start with what was kept of a service that ended", restart, hold_in_store_ended,
+	  true },
+	{ "hold: start with a socket of a socket unit", restart, hold_inherit, true,
+	  .may_do_less = true },
 };
 
 const size_t n_scenarios = ARRAY_SIZE(scenarios);

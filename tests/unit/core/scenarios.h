@@ -33,6 +33,8 @@ struct scenario {
 	void (*prepare)(struct world *w); /* what happened before; may be NULL */
 	bool restarts;                    /* what is refused is a start: there is no core then */
 	bool frugal;                      /* takes no memory */
+	bool ends;                        /* the broker is of no use afterwards */
+	bool may_do_less;                 /* goes by steps; what fails is left out, and logged */
 };
 
 extern const struct scenario scenarios[];
@@ -41,6 +43,10 @@ extern const size_t n_scenarios;
 /* A started world with configured and runtime labels, rules and sockets of every kind, prepared for
  * S. The same each time. */
 struct world *scenario_world(const struct scenario *s);
+
+/* scenarios-main.c: the main program NAME with a test CHECK for each scenario, which is its *STATE.
+ * With arguments PART and PARTS, for every PARTS-th from PART (counted from 0). */
+int scenarios_main(const char *name, void (*check)(void **state), int argc, char **argv);
 
 /* scenarios-hold.c: the requests and preparations that have to do with WhenEmpty=hold. */
 int hold_register(struct world *w);
@@ -58,6 +64,13 @@ int hold_end(struct world *w);
 int hold_time_is_up(struct world *w);
 int hold_wait_is_over(struct world *w);
 int hold_wait(struct world *w);
+int hold_unit_failed(struct world *w);
+int hold_ask_again(struct world *w);
+void hold_unit_failed_before(struct world *w);
+void hold_unit_fails_often(struct world *w);
+void hold_in_store(struct world *w);
+void hold_in_store_ended(struct world *w);
+void hold_inherit(struct world *w);
 void hold_service_ends(struct world *w);
 void hold_bind_before(struct world *w);
 void hold_connections_wait(struct world *w);

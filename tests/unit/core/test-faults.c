@@ -67,11 +67,12 @@ static void check_done(struct world *w, const struct scenario *s, const struct p
 	assert_int_equal(w->core->numbers.used, ruleset_count(w->core->rules));
 	after = picture_take(w);
 	differs = picture_compare_outcome(wanted, &after);
-	if (differs)
+	if (differs && !s->may_do_less)
 		fail_msg("%s: call %zu (%s) failed, and %s came out wrong:\n%s\nnot\n%s", s->name,
 			 n, call, differs, after.verdicts, wanted->verdicts);
 	picture_clear(&after);
-	check_saved(w, s, n, call);
+	if (!s->ends && !s->may_do_less)
+		check_saved(w, s, n, call);
 }
 
 /* The N-th call fails. */
@@ -118,16 +119,7 @@ static void check_scenario(void **state)
 	assert_int_equal(trial_run(s, fail_nth), total);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	struct CMUnitTest tests[64] = { 0 };
-
-	assert_true(n_scenarios <= ARRAY_SIZE(tests));
-	for (size_t i = 0; i < n_scenarios; i++)
-		tests[i] = (struct CMUnitTest){
-			.name = scenarios[i].name,
-			.test_func = check_scenario,
-			.initial_state = (void *)&scenarios[i],
-		};
-	return _cmocka_run_group_tests("faults", tests, n_scenarios, NULL, NULL);
+	return scenarios_main("faults", check_scenario, argc, argv);
 }

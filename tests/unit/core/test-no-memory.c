@@ -36,7 +36,7 @@ static bool fail_nth(struct trial *t)
 	scenario_settle(w);
 	after = picture_take(w);
 	differs = picture_compare_outcome(&t->wanted, &after);
-	if (differs)
+	if (differs && !s->may_do_less)
 		fail_msg("%s: allocation %zu failed, and %s came out wrong", s->name, t->n,
 			 differs);
 	picture_clear(&after);
@@ -51,16 +51,7 @@ static void check_scenario(void **state)
 	assert_true((n == 0) == s->frugal);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	struct CMUnitTest tests[64] = { 0 };
-
-	assert_true(n_scenarios <= ARRAY_SIZE(tests));
-	for (size_t i = 0; i < n_scenarios; i++)
-		tests[i] = (struct CMUnitTest){
-			.name = scenarios[i].name,
-			.test_func = check_scenario,
-			.initial_state = (void *)&scenarios[i],
-		};
-	return _cmocka_run_group_tests("no-memory", tests, n_scenarios, NULL, NULL);
+	return scenarios_main("no-memory", check_scenario, argc, argv);
 }
