@@ -381,8 +381,10 @@ static int write_label(struct core *c, struct label *l, struct sb_error *error)
 		swap_members(&change);
 		r = members_publish(c, &change, false, error);
 	}
-	if (r == 0)
+	if (r == 0) {
 		hold_settle(c, &change);
+		shares_settle_members(c, l);
+	}
 	members_change_end(&change, 1);
 	return r;
 }

@@ -14,6 +14,16 @@ static uint64_t count_members(const struct member *members, size_t n, uid_t uid)
 	return found;
 }
 
+/* Those among them that U holds: what could not be charged is not taken from it either. */
+static uint64_t count_charged(const struct member *members, size_t n, const struct quota_user *u)
+{
+	uint64_t found = 0;
+
+	for (size_t i = 0; i < n; i++)
+		found += members[i].charge.user == u;
+	return found;
+}
+
 int shares_check_members(struct core *c, const struct members_change *changes, size_t n, uid_t uid,
 			 size_t in_hand, struct sb_error *error)
 {
@@ -32,7 +42,7 @@ int shares_check_members(struct core *c, const struct members_change *changes, s
 	for (size_t i = 0; i < n; i++) {
 		const struct label *l = changes[i].label;
 
-		after -= count_members(l->members, l->n_members, uid);
+		after -= count_charged(l->members, l->n_members, u);
 		after += count_members(changes[i].members, changes[i].n_members, uid);
 	}
 	if (after <= share || after <= held)

@@ -133,6 +133,38 @@ static void test_sockets_after_a_start(void **state)
 	assert_int_equal(sockets_of(w, 1000), 0);
 }
 
+/* The same on new maps, where labels without a file go another way. */
+static void test_sockets_after_a_start_on_new_maps(void **state)
+{
+	struct world *w = *state;
+
+	w->actor = user(1000);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ask_add(w, "web", tcp(w)), 0);
+	w->kernel->other_version = true;
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(sockets_of(w, 1000), 3);
+	assert_int_equal(ask_register(w, "web", tcp(w)), 0);
+	assert_int_equal(sockets_of(w, 1000), 1);
+}
+
+/* There was no memory to charge two sockets: that they go takes nothing from what is charged. */
+static void test_sockets_without_charge(void **state)
+{
+	struct world *w = *state;
+	const struct label *l;
+
+	w->actor = user(1000);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ask_add(w, "web", tcp(w)), 0);
+	l = registry_find(w->core->registry, "web");
+	for (int i = 0; i < 2; i++)
+		quota_charge_clear(&l->members[i].charge);
+	assert_int_equal(sockets_of(w, 1000), 1);
+	assert_int_equal(ask_register(w, "web", tcp(w)), 0);
+	assert_int_equal(sockets_of(w, 1000), 1);
+}
+
 /* What is refused is not charged, wherever it fails. */
 static void test_sockets_refused(void **state)
 {
@@ -295,6 +327,8 @@ int main(void)
 		TEST(test_sockets_come_back),
 		TEST(test_sockets_change_hands),
 		TEST(test_sockets_after_a_start),
+		TEST(test_sockets_after_a_start_on_new_maps),
+		TEST(test_sockets_without_charge),
 		TEST(test_sockets_refused),
 		TEST(test_rules),
 		TEST(test_rules_come_back),
