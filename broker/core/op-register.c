@@ -98,15 +98,15 @@ static int find_life(struct core *c, const struct request *rq, struct registrati
 
 	if (reg->life)
 		return 0;
-	if (reg->pidfd >= 0)
-		r = c->host.pidfd_pid(c->host.self, reg->pidfd, &pid);
+	if (reg->other) /* a porter passes nothing on that is no pidfd */
+		r = reg->pidfd < 0 ? -EBADF : c->host.pidfd_pid(c->host.self, reg->pidfd, &pid);
 	if (r == -ESRCH)
 		return sb_fail(error, ESRCH, "the process of the passed pidfd has ended");
 	if (r < 0)
 		return sb_fail(error, EBADF,
 			       "PIDFD=yes, but the last file descriptor of the request is no "
 			       "pidfd (pidfd_open)");
-	return life_new(c, pid, reg->pidfd >= 0 ? reg->pidfd : rq->pidfd, &reg->life, error);
+	return life_new(c, pid, reg->other ? reg->pidfd : rq->pidfd, &reg->life, error);
 }
 
 /* Under WhenEmpty=hold the broker keeps a copy of M, a socket of L; OLD is the same, as it was

@@ -88,12 +88,11 @@ static int parse_mode(const struct request *rq, bool *add, struct sb_error *erro
  * be a helper that ends at once. */
 static int parse_pidfd(const struct request *rq, struct registration *reg, struct sb_error *error)
 {
-	bool given;
-	int r = request_flag(rq, "PIDFD", &given, error);
+	int r = request_flag(rq, "PIDFD", &reg->other, error);
 
 	reg->n_sockets = rq->n_fds;
 	reg->pidfd = -1;
-	if (r < 0 || !given)
+	if (r < 0 || !reg->other)
 		return r;
 	reg->n_sockets--;
 	if (rq->fds)

@@ -20,7 +20,8 @@ struct registration {
 	size_t n_parts;
 	bool add;
 	size_t n_sockets;
-	int pidfd;                              /* of who serves them, borrowed; -1: who asks */
+	bool other;                             /* PIDFD=yes: not who asks serves them */
+	int pidfd;                              /* then, of who does: borrowed; -1: not here */
 	struct life *life;                      /* of the same; NULL as long as nobody needs it */
 	struct member members[SB_WIRE_FDS_MAX]; /* by fd; units borrowed from the actor */
 	struct member stored[SB_WIRE_FDS_MAX];  /* those that were put into slots for it */

@@ -298,6 +298,16 @@ class Restart(HoldTest):
         self.assertEqual(again.hear(), 'ready')
         self.assertEqual(client.recv(16), b'c')
 
+    def test_no_pidfd(self):
+        """Nobody else is watched instead: not by the broker, to which a porter passes no such file."""
+        for uid in (None, sandbox.WEB_UID):
+            listener, junk = self.tcp('a' + str(uid)), os.memfd_create('x')
+            with self.broker.client(uid) as client:
+                reply = client.ask('register', LABEL='web', PIDFD='yes', fds=[listener, junk])
+            os.close(junk)
+            self.assertEqual(reply.error, 'EBADF')
+            self.assertIn('the last file descriptor of the request is no pidfd', reply.message)
+
     def listener_of(self, pid):
         """The number of its only socket."""
         directory = '/proc/%d/fd' % pid

@@ -323,6 +323,33 @@ static void test_helper_registers(void **state)
 	assert_string_equal(socket_value(w, more, "served_by"), "");
 }
 
+/* A porter passes nothing on that is no pidfd: who asked is not watched instead. */
+static void test_no_pidfd(void **state)
+{
+	struct world *w = *state;
+	const int junk[] = {
+		fake_tcp(w->host, "127.0.0.1", 8081),
+		fake_tcp(w->host, "127.0.0.1", 8082),
+	};
+
+	*fake_facts(w->host, junk[1]) = (struct socket_facts){ .is_socket = false };
+	as(w, 500);
+	for (int i = 0; i < 4; i++) {
+		int fd = fake_tcp(w->host, "127.0.0.1", 8080);
+
+		w->by_porter = i >= 2;
+		check_refusal(w,
+			      ask_fds(w, FDS(fd, junk[i % 2]),
+				      "REQUEST=register\nLABEL=web\nPIDFD=yes\n"),
+			      EBADF,
+			      "PIDFD=yes, but the last file descriptor of the request is no pidfd");
+		/* Nobody looks at it where nothing is held, whoever asks. */
+		assert_int_equal(ask_fds(w, FDS(fd, junk[i % 2]),
+					 "REQUEST=register\nLABEL=plain\nPIDFD=yes\n"),
+				 0);
+	}
+}
+
 /* The broker cannot see that somebody else has the socket: it lets go, and the socket stays. */
 static void test_somebody_else_has_it(void **state)
 {
@@ -539,6 +566,7 @@ int main(void)
 		TEST(test_own_taken),
 		TEST(test_pool),
 		TEST(test_helper_registers),
+		TEST(test_no_pidfd),
 		TEST(test_somebody_else_has_it),
 		TEST(test_unregistered),
 		TEST(test_replaced),
