@@ -23,7 +23,7 @@ static const struct request_row {
 	enum permission permission;
 	request_handler handler;
 	const char *keys; /* its fields beside REQUEST=; every other one is refused */
-	/* How much there is to tell, NULL: little. */
+	/* How much there is to tell, NULL: little. Those that have it change nothing. */
 	size_t (*length)(const struct core *c, const struct label *l);
 } request_rows[] = {
 	{ "version", 0, 0, MAY_READ, op_version, "" },
@@ -46,6 +46,12 @@ static const struct request_row *find_row(const char *name)
 		if (!strcmp(request_rows[i].name, name))
 			return &request_rows[i];
 	return NULL;
+}
+
+/* Of one in the long form; it may be no request at all. */
+static const struct request_row *message_row(const struct sb_message *m)
+{
+	return m->short_form || m->n_fields == 0 ? NULL : find_row(m->fields[0].value);
 }
 
 static bool in_list(const char *list, const char *word)
@@ -148,12 +154,19 @@ static int dispatch(struct core *c, struct request *rq, struct reply *reply, str
 bool core_takes_long(const struct core *c, const struct request *rq)
 {
 	const struct sb_message *m = rq->message;
-	const struct request_row *row =
-		m->short_form ? NULL : find_row(m->n_fields > 0 ? m->fields[0].value : "");
+	const struct request_row *row = message_row(m);
 	const char *name = sb_message_get(m, "LABEL");
 
 	return row && row->length &&
 	       row->length(c, name ? registry_find(c->registry, name) : NULL) > LENGTH_MAX;
+}
+
+/* What a scribe may answer, which is another process, and must leave the saved state alone. */
+static bool only_tells(const struct request *rq)
+{
+	const struct request_row *row = message_row(rq->message);
+
+	return row && row->length;
 }
 
 void core_request(struct core *c, struct request *rq, struct reply *reply)
@@ -164,7 +177,7 @@ void core_request(struct core *c, struct request *rq, struct reply *reply)
 
 	sb_writer_accept(&reply->writer, short_form);
 	r = dispatch(c, rq, reply, &error);
-	if (!c->unloaded)
+	if (!c->unloaded && !only_tells(rq))
 		saved_bound(c);
 	if (r < 0) {
 		/* A handler may have left a table that goes with its refusal. */

@@ -8,6 +8,6 @@
  * many, and writes all of it again when somebody removed it. */
 void saved_sweep(struct core *c);
 
-/* The first half of it for very many changes, as can come between two sweeps; after each request.
- */
+/* The first half of it for very many changes, as can come between two sweeps; after each request
+ * but those that a forked process may answer. */
 void saved_bound(struct core *c);

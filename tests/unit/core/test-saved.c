@@ -105,6 +105,22 @@ static void test_very_many_changes(void **state)
 	}
 }
 
+/* A scribe, which answers these, is another process than the one that has the files. */
+static void test_very_many_changes_and_scribes(void **state)
+{
+	struct world *w = *state;
+	struct part p[2];
+
+	parts(w, p);
+	for (size_t i = 0; i < 2; i++) {
+		set_changes(&p[i], 17 * MIB);
+		assert_int_equal(ask(w, "REQUEST=rules\n"), 0);
+		assert_int_equal(ask(w, "REQUEST=status\n"), 0);
+		check_refusal(w, ask(w, "REQUEST=rules\nLABEL=none\n"), ENOENT, "");
+		assert_int_equal(p[i].changes->length, 17 * MIB);
+	}
+}
+
 /* A full disk: the changes stay, and it is not tried again with every sweep. */
 static void test_many_changes_and_full_disk(void **state)
 {
@@ -217,6 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_many_changes),
 		TEST(test_very_many_changes),
+		TEST(test_very_many_changes_and_scribes),
 		TEST(test_many_changes_and_full_disk),
 		TEST(test_state_removed),
 		TEST(test_state_removed_and_full_disk),
