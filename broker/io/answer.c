@@ -49,6 +49,16 @@ int answer_begin(struct answerer *a, const char *packet, size_t length, struct r
 	return r;
 }
 
+static int refuse_wait(int r, uint64_t wait_s, struct sb_error *error)
+{
+	if (r == -ENOMEM)
+		return sb_fail(error, ENOMEM, "the reply's table cannot be counted: out of memory");
+	return sb_fail(error, -r,
+		       "your user has had all that it may of tables for now "
+		       "(MaxReplyRate= in sockbroker.conf); ask again in %" PRIu64 " s",
+		       wait_s);
+}
+
 /* What the user may have of tables: so much unread at a time, and so much a minute. */
 static int charge_table(struct answerer *a, struct client *c, uint64_t length,
 			struct sb_error *error)
@@ -68,10 +78,7 @@ static int charge_table(struct answerer *a, struct client *c, uint64_t length,
 	if (r == 0)
 		return 0;
 	quota_charge_clear(&c->table);
-	return sb_fail(error, -r,
-		       "your user has had all that it may of tables for now "
-		       "(MaxReplyRate= in sockbroker.conf); ask again in %" PRIu64 " s",
-		       wait_s);
+	return refuse_wait(r, wait_s, error);
 }
 
 void answer_charge(struct answerer *a, struct client *c, bool short_form, struct answer *ret)

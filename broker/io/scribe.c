@@ -126,6 +126,8 @@ static void on_result(evutil_socket_t fd, short what, void *data)
 		return;
 	end_work(s);
 	if (r != 1 || m->header.length >= sizeof(answer.writer.buffer)) {
+		if (r == 1)
+			porter_message_close(m);
 		if (c)
 			refuse(all, c, EIO);
 		return;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Answers that take long are written by another process; nobody waits but who asked. */
+/*
+ * Answers that take long are written by another process; nobody waits but who asked. The executable
+ * is linked so that what may fail on the way there comes through here.
+ */
 #include "tests/unit/io/harness.h"
 
 #include <fcntl.h>
@@ -7,7 +10,69 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "broker/io/porter-wire.h"
+
 #define PIDS_MAX 16
+
+/* -- what may fail ---------------------------------------------------------------------------- */
+
+static size_t fail_at;       /* the so many-th call from now on; 0: none */
+static pid_t talks_too_much; /* this one's children say more than fits a reply; 0: nobody's */
+
+static bool allow(void)
+{
+	return fail_at == 0 || --fail_at > 0;
+}
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+int __real_socketpair(int domain, int type, int protocol, int *pair);
+pid_t __real_fork(void);
+int __real_porter_send(int socket, const struct porter_header *header, const void *data,
+		       const int *fds, size_t n_fds, int flags);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+int __wrap_socketpair(int domain, int type, int protocol, int *pair);
+pid_t __wrap_fork(void);
+int __wrap_porter_send(int socket, const struct porter_header *header, const void *data,
+		       const int *fds, size_t n_fds, int flags);
+
+void *__wrap_malloc(size_t n)
+{
+	return allow() ? __real_malloc(n) : NULL;
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return allow() ? __real_calloc(n, size) : NULL;
+}
+
+int __wrap_socketpair(int domain, int type, int protocol, int *pair)
+{
+	if (allow())
+		return __real_socketpair(domain, type, protocol, pair);
+	errno = EMFILE;
+	return -1;
+}
+
+pid_t __wrap_fork(void)
+{
+	return allow() ? __real_fork() : -1;
+}
+
+int __wrap_porter_send(int socket, const struct porter_header *header, const void *data,
+		       const int *fds, size_t n_fds, int flags)
+{
+	static const char much[PORTER_DATA_MAX];
+	struct porter_header more = *header;
+
+	if (talks_too_much == 0 || talks_too_much != getppid())
+		return __real_porter_send(socket, header, data, fds, n_fds, flags);
+	more.length = sizeof(much);
+	return __real_porter_send(socket, &more, much, fds, n_fds, flags);
+}
+
+/* -- helpers ---------------------------------------------------------------------------------- */
 
 static size_t scribes(pid_t *pids)
 {
@@ -35,8 +100,12 @@ static int setup(void **state)
 	int r = harness_setup(state);
 
 	h = *state;
-	while (scribes(pids) > 0) /* of the last test, which have said what there was to say */
-		usleep(1000);
+	/* Those of the last test have said what there was to say, or it has failed. */
+	for (size_t n; (n = scribes(pids)) > 0; usleep(1000))
+		for (size_t i = 0; i < n; i++)
+			kill(pids[i], SIGKILL);
+	fail_at = 0;
+	talks_too_much = 0;
 	assert_int_equal(pipe2(h->gate, O_CLOEXEC), 0);
 	return r;
 }
@@ -82,6 +151,8 @@ static void check_table(struct harness *h, int client, int size)
 	assert_int_equal(lseek(fd, 0, SEEK_END), size);
 	close(fd);
 }
+
+/* -- tests ------------------------------------------------------------------------------------ */
 
 static void test_others_are_served(void **state)
 {
@@ -184,6 +255,71 @@ static void test_users(void **state)
 	ask(h, a, "fine");
 }
 
+/* Nothing is lost on the way to a scribe, whatever fails, and the next request works. */
+static void test_no_scribe(void **state)
+{
+	static const char *const refusals[] = {
+		"ERROR=ENOMEM\nMESSAGE=the answer cannot be written: out of memory\n",
+		"ERROR=ENOMEM\nMESSAGE=the answer cannot be written: out of memory\n",
+		"ERROR=EMFILE\nMESSAGE=the answer could not be written: Too many open files\n",
+		"ERROR=EAGAIN\nMESSAGE=the answer could not be written: Resource temporarily "
+		"unavailable\n",
+	};
+	struct harness *h = *state;
+	_cleanup_close_ int a = client_new(h);
+	size_t fds;
+
+	ask(h, a, "fine");
+	fds = count_fds();
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+		fail_at = i + 1;
+		assert_int_equal(client_ask(a, "REQUEST=long-1\n"), 0);
+		check_reply(h, a, refusals[i]);
+		assert_int_equal(fail_at, 0);
+		assert_int_equal(count_fds(), fds);
+	}
+	open_gate(h);
+	assert_int_equal(client_ask(a, "REQUEST=long-1\n"), 0);
+	check_table(h, a, 1);
+}
+
+/* No memory to note what the user has had: it does not get it. */
+static void test_not_counted(void **state)
+{
+	struct harness *h = *state;
+	_cleanup_close_ int a = -1;
+
+	h->nobody_administers = true;
+	a = client_new(h);
+	ask(h, a, "fine");
+	assert_int_equal(client_ask(a, "REQUEST=size-10\n"), 0);
+	fail_at = 1;
+	check_reply(h, a,
+		    "ERROR=ENOMEM\nMESSAGE=the reply's table cannot be counted: out of memory\n");
+	assert_int_equal(fail_at, 0);
+	assert_int_equal(client_ask(a, "REQUEST=long-10\n"), 0);
+	open_gate(h);
+	check_table(h, a, 10);
+}
+
+/* What no scribe would say is no answer, and its files are not kept. */
+static void test_talks_too_much(void **state)
+{
+	struct harness *h = *state;
+	_cleanup_close_ int a = client_new(h);
+	size_t fds;
+
+	ask(h, a, "fine");
+	fds = count_fds();
+	talks_too_much = getpid();
+	open_gate(h);
+	assert_int_equal(client_ask(a, "REQUEST=long-1\n"), 0);
+	check_reply(h, a,
+		    "ERROR=EIO\nMESSAGE=the answer could not be written: Input/output error\n");
+	talks_too_much = 0;
+	assert_int_equal(count_fds(), fds);
+}
+
 static void test_server_goes(void **state)
 {
 	struct harness *h = *state;
@@ -203,7 +339,13 @@ static void test_server_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_others_are_served), TEST(test_queue), TEST(test_killed), TEST(test_users),
+		TEST(test_others_are_served),
+		TEST(test_queue),
+		TEST(test_killed),
+		TEST(test_users),
+		TEST(test_no_scribe),
+		TEST(test_not_counted),
+		TEST(test_talks_too_much),
 		TEST(test_server_goes),
 	};
 
