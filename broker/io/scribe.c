@@ -13,12 +13,18 @@
 #include "broker/io/answer.h"
 #include "broker/io/porter-wire.h"
 
-/* At work at a time; the others wait, in the order in which they came. */
+/* At work at a time in each lane; the others wait, in the order in which they came. */
 #define SCRIBES_MAX 2
 
+struct lane {
+	TAILQ_HEAD(scribe_queue, scribe) waiting, working;
+	unsigned n_working;
+};
+
 struct scribe {
-	TAILQ_ENTRY(scribe) entry; /* scribes::waiting or scribes::working */
+	TAILQ_ENTRY(scribe) entry; /* lane::waiting or lane::working */
 	struct scribes *all;
+	struct lane *lane;
 	struct client *client;   /* borrowed; NULL: it is gone, but the process still works */
 	struct quota_user *user; /* a reference; NULL: one who administers */
 	char *packet;            /* owned */
@@ -30,8 +36,7 @@ struct scribe {
 struct scribes {
 	struct event_base *base;
 	struct answerer *answerer;
-	TAILQ_HEAD(scribe_queue, scribe) waiting, working;
-	unsigned n_working;
+	struct lane users, admins; /* however many users ask, those who administer do not wait */
 	struct porter_message message; /* what a process says at its end: a PORTER_REPLY */
 };
 
@@ -48,7 +53,8 @@ static void become_scribe(const struct scribe *s)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	/* Who waits for the broker goes first. */
+	/* Who waits for the broker goes first. Where @resources are denied, as in the unit that
+	 * comes with the broker, that is not to be had, and nothing depends on it. */
 	if (s->user)
 		sched_setscheduler(0, SCHED_BATCH, &param);
 	sb_close(s->fd);
@@ -83,17 +89,18 @@ static void scribe_free(struct scribe *s)
 }
 SB_DEFINE_CLEANUP(struct scribe, scribe_free)
 
-static void start_next(struct scribes *all);
+static void start_next(struct scribes *all, struct lane *lane);
 
 /* The process is done. */
 static void end_work(struct scribe *s)
 {
 	struct scribes *all = s->all;
+	struct lane *lane = s->lane;
 
-	TAILQ_REMOVE(&all->working, s, entry);
-	all->n_working--;
+	TAILQ_REMOVE(&lane->working, s, entry);
+	lane->n_working--;
 	scribe_free(s);
-	start_next(all);
+	start_next(all, lane);
 }
 
 static void deliver(struct client *c, struct answer *answer)
@@ -162,22 +169,22 @@ static int start(struct scribe *s)
 	return pid < 0 ? -EAGAIN : 0;
 }
 
-static void start_next(struct scribes *all)
+static void start_next(struct scribes *all, struct lane *lane)
 {
 	struct scribe *s;
 
-	while (all->n_working < SCRIBES_MAX && (s = TAILQ_FIRST(&all->waiting))) {
+	while (lane->n_working < SCRIBES_MAX && (s = TAILQ_FIRST(&lane->waiting))) {
 		struct client *c = s->client;
 		int r = start(s);
 
-		TAILQ_REMOVE(&all->waiting, s, entry);
+		TAILQ_REMOVE(&lane->waiting, s, entry);
 		if (r < 0) {
 			scribe_free(s);
 			refuse(all, c, -r);
 			continue;
 		}
-		TAILQ_INSERT_TAIL(&all->working, s, entry);
-		all->n_working++;
+		TAILQ_INSERT_TAIL(&lane->working, s, entry);
+		lane->n_working++;
 	}
 }
 
@@ -194,14 +201,16 @@ static bool has_one(const struct scribe_queue *queue, const struct quota_user *u
 int scribes_add(struct scribes *all, struct client *c, const char *packet, size_t length)
 {
 	_cleanup_(scribe_freep) struct scribe *s = NULL;
+	struct lane *lane = c->user ? &all->users : &all->admins;
 	struct scribe *added;
 
-	if (c->user && (has_one(&all->waiting, c->user) || has_one(&all->working, c->user)))
+	if (c->user && (has_one(&lane->waiting, c->user) || has_one(&lane->working, c->user)))
 		return -EAGAIN;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	s->all = all;
+	s->lane = lane;
 	s->fd = -1;
 	s->length = length;
 	s->packet = malloc(length);
@@ -212,8 +221,8 @@ int scribes_add(struct scribes *all, struct client *c, const char *packet, size_
 	s->user = quota_user_ref(c->user);
 	c->scribe = s;
 	added = TAKE_PTR(s);
-	TAILQ_INSERT_TAIL(&all->waiting, added, entry);
-	start_next(all);
+	TAILQ_INSERT_TAIL(&lane->waiting, added, entry);
+	start_next(all, lane);
 	return 0;
 }
 
@@ -224,8 +233,26 @@ void scribe_forget(struct scribe *s)
 	s->client = NULL;
 	if (s->fd >= 0) /* at work: the place is taken until it is done */
 		return;
-	TAILQ_REMOVE(&s->all->waiting, s, entry);
+	TAILQ_REMOVE(&s->lane->waiting, s, entry);
 	scribe_free(s);
+}
+
+static void lane_init(struct lane *lane)
+{
+	TAILQ_INIT(&lane->waiting);
+	TAILQ_INIT(&lane->working);
+}
+
+static void queue_clear(struct scribe_queue *queue)
+{
+	struct scribe *s;
+
+	while ((s = TAILQ_FIRST(queue))) {
+		if (s->client)
+			s->client->scribe = NULL;
+		TAILQ_REMOVE(queue, s, entry);
+		scribe_free(s);
+	}
 }
 
 struct scribes *scribes_new(struct event_base *base, struct answerer *answerer)
@@ -236,22 +263,18 @@ struct scribes *scribes_new(struct event_base *base, struct answerer *answerer)
 		return NULL;
 	s->base = base;
 	s->answerer = answerer;
-	TAILQ_INIT(&s->waiting);
-	TAILQ_INIT(&s->working);
+	lane_init(&s->users);
+	lane_init(&s->admins);
 	return s;
 }
 
 void scribes_free(struct scribes *s)
 {
-	struct scribe *each;
-
 	if (!s)
 		return;
-	while ((each = TAILQ_FIRST(&s->waiting)) || (each = TAILQ_FIRST(&s->working))) {
-		if (each->client)
-			each->client->scribe = NULL;
-		TAILQ_REMOVE(each->fd < 0 ? &s->waiting : &s->working, each, entry);
-		scribe_free(each);
-	}
+	queue_clear(&s->users.waiting);
+	queue_clear(&s->users.working);
+	queue_clear(&s->admins.waiting);
+	queue_clear(&s->admins.working);
 	free(s);
 }

@@ -23,7 +23,8 @@ void scribes_free(struct scribes *s);
 SB_DEFINE_CLEANUP(struct scribes, scribes_free)
 
 /*
- * Has the request in PACKET answered for C, whose deliver() is called some time. 0; -EAGAIN: its
+ * Has the request in PACKET answered for C, whose deliver() is called some time; the answers of
+ * those who administer do not wait for those of users, nor the other way round. 0; -EAGAIN: its
  * user has one being written already; or another negative errno.
  */
 int scribes_add(struct scribes *s, struct client *c, const char *packet, size_t length);

@@ -205,6 +205,32 @@ static void test_queue(void **state)
 	}
 }
 
+/* Those who administer have places of their own. */
+static void test_lanes(void **state)
+{
+	struct harness *h = *state;
+	int clients[4];
+	pid_t pids[PIDS_MAX];
+
+	for (int i = 0; i < 4; i++) {
+		h->nobody_administers = i == 0;
+		clients[i] = client_new(h);
+		ask(h, clients[i], "fine");
+		assert_int_equal(client_ask(clients[i], "REQUEST=long-10\n"), 0);
+		while (i == 0 && scribes(pids) < 1)
+			harness_idle(h);
+	}
+	for (int i = 0; i < 1000 && scribes(pids) < 3; i++)
+		harness_idle(h);
+	assert_int_equal(scribes(pids), 3); /* one of users, two of the three others */
+	for (int i = 0; i < 4; i++)
+		open_gate(h);
+	for (int i = 0; i < 4; i++) {
+		check_table(h, clients[i], 10);
+		close(clients[i]);
+	}
+}
+
 static void test_killed(void **state)
 {
 	struct harness *h = *state;
@@ -341,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_others_are_served),
 		TEST(test_queue),
+		TEST(test_lanes),
 		TEST(test_killed),
 		TEST(test_users),
 		TEST(test_no_scribe),
