@@ -59,6 +59,28 @@ static int refuse_wait(int r, uint64_t wait_s, struct sb_error *error)
 		       wait_s);
 }
 
+/* Whether a table can be had whose length is not known yet: to find that out costs a process, and
+ * the time of writing all of it. */
+static int ask_for_table(const struct answerer *a, struct client *c, struct sb_error *error)
+{
+	uint64_t wait_s = 0, held, share;
+	int r;
+
+	if (!c->user)
+		return 0;
+	quota_charge_clear(&c->table); /* as there: that of its last request, which it has */
+	held = quota_held(c->user, QUOTA_BYTES);
+	share = quota_share(c->user, QUOTA_BYTES);
+	if (held >= share)
+		return sb_fail(error, EDQUOT,
+			       "replies to your user that were not read yet have %" PRIu64
+			       " bytes, and may have %" PRIu64
+			       " (MaxReplyMemory= in sockbroker.conf)",
+			       held, share);
+	r = meter_ask(a->meter, c->actor.uid, clock_monotonic_us(), &wait_s);
+	return r < 0 ? refuse_wait(r, wait_s, error) : 0;
+}
+
 /* What the user may have of tables: so much unread at a time, and so much a minute. */
 static int charge_table(struct answerer *a, struct client *c, uint64_t length,
 			struct sb_error *error)
@@ -154,12 +176,15 @@ bool answer_end(struct answerer *a, struct client *c, const char *packet, size_t
 		answer_charge(a, c, a->message.short_form, ret);
 		return true;
 	}
-	r = scribes_add(a->scribes, c, packet, length);
-	if (r == 0)
-		return false;
-	sb_fail(&error, -r,
-		r == -EAGAIN ? "your user has one long answer being written already"
-			     : "the answer cannot be written: out of memory");
+	r = ask_for_table(a, c, &error);
+	if (r == 0) {
+		r = scribes_add(a->scribes, c, packet, length);
+		if (r == 0)
+			return false;
+		sb_fail(&error, -r,
+			r == -EAGAIN ? "your user has one long answer being written already"
+				     : "the answer cannot be written: out of memory");
+	}
 	answer_refuse(a, &error, ret);
 	return true;
 }

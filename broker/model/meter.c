@@ -12,6 +12,7 @@ struct bucket {
 	uid_t uid;
 	uint64_t level;
 	uint64_t since_us; /* when it was that high */
+	uint64_t refused;  /* the amount that was refused last; 0: it could be had since */
 };
 
 struct meter {
@@ -61,7 +62,7 @@ static void leak(const struct meter *m, struct bucket *b, uint64_t now_us)
 	b->since_us = now_us;
 }
 
-/* Buckets that are empty by now go on the way. */
+/* NULL: UID has none. Buckets that are empty by now go on the way. */
 static struct bucket *find(struct meter *m, uid_t uid, uint64_t now_us)
 {
 	struct buckets *chain = &m->buckets[uid % METER_BUCKETS];
@@ -77,29 +78,61 @@ static struct bucket *find(struct meter *m, uid_t uid, uint64_t now_us)
 			free(b);
 		}
 	}
-	b = calloc(1, sizeof(*b));
+	return NULL;
+}
+
+static struct bucket *add(struct meter *m, uid_t uid, uint64_t now_us)
+{
+	struct bucket *b = calloc(1, sizeof(*b));
+
 	if (!b)
 		return NULL;
 	b->uid = uid;
 	b->since_us = now_us;
-	LIST_INSERT_HEAD(chain, b, entry);
+	LIST_INSERT_HEAD(&m->buckets[uid % METER_BUCKETS], b, entry);
 	return b;
 }
 
-int meter_take(struct meter *m, uid_t uid, uint64_t amount, uint64_t now_us, uint64_t *wait_s)
+static int ask(const struct meter *m, const struct bucket *b, uint64_t amount, uint64_t *wait_s)
 {
 	/* More than a minute's worth never has room: it may go when the bucket is empty. */
 	uint64_t needed = amount < m->per_minute ? amount : m->per_minute;
 	uint64_t highest = m->per_minute - needed;
+
+	if (b->level <= highest)
+		return 0;
+	*wait_s = scale(b->level - highest, MINUTE_US, m->per_minute);
+	*wait_s = *wait_s / SECOND_US + (*wait_s % SECOND_US != 0);
+	return -EDQUOT;
+}
+
+int meter_take(struct meter *m, uid_t uid, uint64_t amount, uint64_t now_us, uint64_t *wait_s)
+{
 	struct bucket *b = find(m, uid, now_us);
+	int r;
 
 	if (!b)
+		b = add(m, uid, now_us);
+	if (!b)
 		return -ENOMEM;
-	if (b->level > highest) {
-		*wait_s = scale(b->level - highest, MINUTE_US, m->per_minute);
-		*wait_s = *wait_s / SECOND_US + (*wait_s % SECOND_US != 0);
-		return -EDQUOT;
+	r = ask(m, b, amount, wait_s);
+	if (r < 0) {
+		b->refused = amount;
+		return r;
 	}
 	b->level = amount <= UINT64_MAX - b->level ? b->level + amount : UINT64_MAX;
 	return 0;
+}
+
+int meter_ask(struct meter *m, uid_t uid, uint64_t now_us, uint64_t *wait_s)
+{
+	struct bucket *b = find(m, uid, now_us);
+	int r;
+
+	if (!b || b->refused == 0)
+		return 0;
+	r = ask(m, b, b->refused, wait_s);
+	if (r == 0) /* it may be less next time, which must not wait for that */
+		b->refused = 0;
+	return r;
 }

@@ -28,3 +28,9 @@ void meter_set(struct meter *m, uint64_t per_minute);
  * than a minute's worth, in one piece, and then nothing until that has leaked away.
  */
 int meter_take(struct meter *m, uid_t uid, uint64_t amount, uint64_t now_us, uint64_t *wait_s);
+
+/*
+ * Whether what UID was refused last would be refused still, for who does not know yet how much it
+ * will be this time: -EDQUOT, with *WAIT_S as above, or 0.
+ */
+int meter_ask(struct meter *m, uid_t uid, uint64_t now_us, uint64_t *wait_s);

@@ -281,6 +281,49 @@ static void test_users(void **state)
 	ask(h, a, "fine");
 }
 
+/* What cannot be had is refused before it is written: nobody opens the gate. */
+static void test_refused_at_once(void **state)
+{
+	struct harness *h = *state;
+	_cleanup_close_ int a = -1, b = -1;
+
+	h->nobody_administers = true;
+	h->options.reply_bytes_per_minute = 3000;
+	h->options.max_reply_bytes = 4000;
+	server_configure(h->server, &h->options);
+	a = client_new(h);
+	b = client_new(h);
+	/* Unread, all that the user may have. */
+	open_gate(h);
+	assert_int_equal(client_ask(a, "REQUEST=long-2000\n"), 0);
+	assert_true(harness_turn(h, a));
+	assert_int_equal(client_ask(b, "REQUEST=long-1\n"), 0);
+	check_reply(h, b,
+		    "ERROR=EDQUOT\nMESSAGE=replies to your user that were not read yet have 2000 "
+		    "bytes, and may have 2000 (MaxReplyMemory= in sockbroker.conf)\n");
+	check_table(h, a, 2000);
+	ask(h, a, "fine");
+	/* More a minute than it may have: how much is known when it is there, but only once. */
+	open_gate(h);
+	assert_int_equal(client_ask(b, "REQUEST=long-1500\n"), 0);
+	assert_non_null(strstr(client_reply(h, b, NULL), "MaxReplyRate="));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(client_ask(i ? a : b, "REQUEST=long-1500\n"), 0);
+		assert_non_null(strstr(client_reply(h, i ? a : b, NULL),
+				       "ERROR=EDQUOT\nMESSAGE=your user has had all that it may of "
+				       "tables for now (MaxReplyRate= in sockbroker.conf); ask "
+				       "again in "));
+	}
+	ask(h, b, "fine");
+	assert_int_equal(h->handled, 2);
+	/* A reload that allows more. */
+	h->options.reply_bytes_per_minute = 6000;
+	server_configure(h->server, &h->options);
+	open_gate(h);
+	assert_int_equal(client_ask(b, "REQUEST=long-1500\n"), 0);
+	check_table(h, b, 1500);
+}
+
 /* Nothing is lost on the way to a scribe, whatever fails, and the next request works. */
 static void test_no_scribe(void **state)
 {
@@ -370,6 +413,7 @@ int main(void)
 		TEST(test_lanes),
 		TEST(test_killed),
 		TEST(test_users),
+		TEST(test_refused_at_once),
 		TEST(test_no_scribe),
 		TEST(test_not_counted),
 		TEST(test_talks_too_much),

@@ -31,6 +31,14 @@ static void check_refused_for(struct meter *m, uid_t uid, uint64_t amount, uint6
 	assert_int_equal(meter_take(m, uid, amount, now + (seconds - 1) * SECOND, &wait), -EDQUOT);
 }
 
+static void check_still_refused(struct meter *m, uid_t uid, uint64_t now, uint64_t seconds)
+{
+	uint64_t wait = 0;
+
+	assert_int_equal(meter_ask(m, uid, now, &wait), -EDQUOT);
+	assert_int_equal(wait, seconds);
+}
+
 static void test_burst_and_leak(void **state)
 {
 	uint64_t wait;
@@ -72,6 +80,33 @@ static void test_larger_than_all(void **state)
 	assert_int_equal(meter_take(*state, 1, 10, 62 * SECOND, &wait), 0);
 }
 
+/* Who was refused is refused at once until it could be had, and asking costs nothing. */
+static void test_refused_before(void **state)
+{
+	uint64_t wait = 0;
+
+	assert_int_equal(meter_ask(*state, 1, 0, &wait), 0);
+	assert_int_equal(meter_take(*state, 1, 550, 0, &wait), 0);
+	assert_int_equal(meter_ask(*state, 1, 0, &wait), 0);
+	assert_int_equal(meter_take(*state, 1, 100, 0, &wait), -EDQUOT);
+	check_still_refused(*state, 1, 0, 5);
+	check_still_refused(*state, 1, 4 * SECOND, 1);
+	assert_int_equal(meter_ask(*state, 257, 4 * SECOND, &wait), 0);
+	/* Something smaller fits meanwhile: then it waits longer. */
+	assert_int_equal(meter_take(*state, 1, 20, 4 * SECOND, &wait), 0);
+	check_still_refused(*state, 1, 4 * SECOND, 3);
+	check_still_refused(*state, 1, 6 * SECOND, 1);
+	assert_int_equal(meter_ask(*state, 1, 7 * SECOND, &wait), 0);
+	/* Once it could be had it is forgotten. */
+	assert_int_equal(meter_take(*state, 1, 50, 7 * SECOND, &wait), 0);
+	assert_int_equal(meter_ask(*state, 1, 7 * SECOND, &wait), 0);
+	/* With more a minute it need not wait so long. */
+	assert_int_equal(meter_take(*state, 1, 600, 7 * SECOND, &wait), -EDQUOT);
+	check_still_refused(*state, 1, 7 * SECOND, 55);
+	meter_set(*state, 6000);
+	assert_int_equal(meter_ask(*state, 1, 7 * SECOND, &wait), 0);
+}
+
 static void test_fractions_add_up(void **state)
 {
 	uint64_t wait, taken = 0;
@@ -103,7 +138,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_burst_and_leak),   TEST(test_users_apart),  TEST(test_larger_than_all),
-		TEST(test_fractions_add_up), TEST(test_huge_numbers),
+		TEST(test_fractions_add_up), TEST(test_huge_numbers), TEST(test_refused_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
