@@ -11,6 +11,7 @@
 #include "broker/read-config.h"
 #include "broker/dataplane/dataplane.h"
 #include "broker/host/host.h"
+#include "broker/io/keepers.h"
 #include "broker/io/loop.h"
 #include "broker/io/server.h"
 #include "broker/io/watch.h"
@@ -35,6 +36,7 @@ struct broker {
 	struct watch *watch;
 	struct activator *activator;
 	struct zygote *zygote; /* borrowed */
+	struct keepers *keepers;
 	struct quota *quota;
 	struct server *server;
 	struct listen_fds passed;
@@ -128,11 +130,12 @@ static enum files_wanted wants_files(void *data, struct request *request)
 	return core_wants_files(b->core, request);
 }
 
-static int reserve(void *data, uint32_t *slots, size_t n)
+static int reserve(void *data, uid_t uid, uint32_t *slots, size_t n, struct quota_charge *charge,
+		   struct sb_error *error)
 {
 	struct broker *b = data;
 
-	return core_slots_reserve(b->core, slots, n);
+	return core_slots_reserve(b->core, uid, slots, n, charge, error);
 }
 
 static void release(void *data, const struct request_socket *sockets, size_t n)
@@ -154,6 +157,7 @@ static void forked(void *data)
 	struct broker *b = data;
 
 	server_forked(b->server);
+	keepers_forked(b->keepers);
 	state_forked(b->state);
 	dataplane_forked(b->dataplane);
 }
@@ -287,6 +291,7 @@ static int start_core(struct broker *b, const struct config *config, struct stat
 		.rules_length = saved->rules.length,
 		.journal = saved->rules.journal,
 		.journal_length = saved->rules.journal_length,
+		.alone = state_alone(b->state),
 	};
 	int r = core_config_from(&storage, config, error);
 
@@ -318,6 +323,13 @@ static int take_listener(struct broker *b, struct sb_error *error)
 	return b->listener < 0 ? b->listener : 0;
 }
 
+static void discard(void *data, uid_t uid, int fd)
+{
+	struct broker *b = data;
+
+	keepers_take(b->keepers, uid, fd);
+}
+
 static int make_loop(struct broker *b, struct sb_error *error)
 {
 	b->loop = loop_new();
@@ -325,7 +337,11 @@ static int make_loop(struct broker *b, struct sb_error *error)
 		return sb_fail(error, ENOMEM, "the event loop cannot be made");
 	b->watch = watch_new(b->loop, ready, alarm_came, b);
 	b->activator = activator_new(b->options.activator ? b->options.activator : ACTIVATOR_PATH);
-	return b->watch && b->activator ? 0 : sb_fail(error, ENOMEM, "out of memory");
+	b->keepers = keepers_new(loop_base(b->loop), b->zygote);
+	if (!b->watch || !b->activator || !b->keepers)
+		return sb_fail(error, ENOMEM, "out of memory");
+	host_set_discard(b->host, discard, b);
+	return 0;
 }
 
 static int start_server(struct broker *b, const struct config *config, struct sb_error *error)
@@ -342,8 +358,13 @@ static int start_server(struct broker *b, const struct config *config, struct sb
 		.forked = forked,
 	};
 
+	const struct porter_files files = {
+		.sockmap = dataplane_sockmap(b->dataplane),
+		.lock = state_presence(b->state),
+	};
+
 	b->server = server_new(b->loop, TAKE_FD(b->listener), &limits, &calls, b->quota, b->zygote,
-			       dataplane_sockmap(b->dataplane));
+			       b->keepers, &files);
 	if (!b->server)
 		return sb_fail(error, ENOMEM, "out of memory");
 	return add_events(b, error);
@@ -438,6 +459,7 @@ void broker_free(struct broker *b)
 		return;
 	server_free(b->server);
 	core_free(b->core);
+	keepers_free(b->keepers);
 	quota_free(b->quota);
 	watch_free(b->watch);
 	activator_free(b->activator);

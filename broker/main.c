@@ -8,6 +8,7 @@
 #include "broker/base/log.h"
 #include "broker/broker.h"
 #include "broker/dataplane/dataplane.h"
+#include "broker/io/keepers.h"
 #include "broker/io/porter.h"
 #include "broker/read-config.h"
 
@@ -31,6 +32,10 @@ static void raise_fd_limit(void)
 
 static int run(const struct options *options)
 {
+	static const zygote_child children[PROCESS_KINDS] = {
+		[PROCESS_PORTER] = porter_main,
+		[PROCESS_KEEPER] = keeper_main,
+	};
 	struct porter_calls porter = {
 		.store = dataplane_store_socket,
 		.drop_privilege = dataplane_drop_privilege,
@@ -42,7 +47,7 @@ static int run(const struct options *options)
 
 	/* Before anything is open, and while there is little memory. */
 	if (!options->check_config)
-		zygote = zygote_new(porter_main, &porter);
+		zygote = zygote_new(children, &porter);
 	if (broker_read_config(options, &config, &error) < 0)
 		return EXIT_FAILED;
 	if (options->check_config) {

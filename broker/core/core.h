@@ -64,6 +64,7 @@ struct core_saved {
 	size_t journal_length;
 	struct core_passed_fd *fds; /* from the service manager, not from the directory */
 	size_t n_fds;
+	bool alone; /* no process of an earlier broker is there, to store into reserved slots */
 };
 
 /* The ports are copied; VERSION is borrowed for ever. Sockets and rules are charged to QUOTA, which
@@ -112,13 +113,16 @@ void core_request(struct core *c, struct request *request, struct reply *reply);
 
 /*
  * For clients whose files the broker does not touch (struct request_socket). What has to be done
- * with those of REQUEST, of which only message, actor and pidfd are looked at; if they are wanted,
- * slots are reserved for them (-E2BIG: there are none left, or another negative errno), and
- * released after core_request(), but for those that it took.
+ * with those of REQUEST, of which only message, actor and pidfd are looked at. If they are wanted,
+ * N slots are reserved for them, and charged to UID; the empty CHARGE is the caller's to clear just
+ * before core_request(), which charges what becomes of them. After it slots are released, but for
+ * those that it took. As long as somebody may still store into them they are neither released nor
+ * given to it: they stay reserved, also for the next broker.
  */
 bool core_is_admin(const struct core *c, const struct actor *actor);
 enum files_wanted core_wants_files(struct core *c, struct request *request);
-int core_slots_reserve(struct core *c, uint32_t *slots, size_t n);
+int core_slots_reserve(struct core *c, uid_t uid, uint32_t *slots, size_t n,
+		       struct quota_charge *charge, struct sb_error *error);
 void core_slots_release(struct core *c, const struct request_socket *sockets, size_t n);
 
 /* After a successful `unload`: the broker should end. */

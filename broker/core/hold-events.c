@@ -284,7 +284,7 @@ void hold_clear(struct core *c)
 			if (m->copy < 0)
 				continue;
 			c->watch.unwatch(c->watch.self, m->copy);
-			c->host.close(c->host.self, m->copy);
+			c->host.discard(c->host.self, m->uid, m->copy);
 			m->copy = -1;
 		}
 	}

@@ -195,7 +195,7 @@ static void settle_former(struct core *c, struct members_change *m, const struct
 		return;
 	m->n_reset += count_waiting(c, former);
 	fdstore_remove_member(c, former);
-	c->host.close(c->host.self, former->copy);
+	c->host.discard(c->host.self, former->uid, former->copy);
 }
 
 /* Keeps what is new beyond our end. */

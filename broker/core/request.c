@@ -209,7 +209,8 @@ int request_need(const struct request *rq, const char *key, const char **ret,
 
 int request_refuse_files(struct sb_error *error)
 {
-	return sb_fail(error, EAGAIN, "the configuration has changed meanwhile, ask again");
+	return sb_fail(error, EAGAIN,
+		       "the configuration has changed since you connected: connect again");
 }
 
 int request_flag(const struct request *rq, const char *key, bool *ret, struct sb_error *error)

@@ -5,9 +5,11 @@
  * the broker that sent it is long gone; so the word of the owner says that the slot is reserved,
  * which the next broker heeds (start.c).
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "broker/core/core-internal.h"
+#include "broker/core/shares.h"
 
 bool core_is_admin(const struct core *c, const struct actor *actor)
 {
@@ -17,7 +19,7 @@ bool core_is_admin(const struct core *c, const struct actor *actor)
 enum files_wanted core_wants_files(struct core *c, struct request *rq)
 {
 	const struct sb_message *m = rq->message;
-	enum files_wanted wanted = FILES_LOOKED_AT;
+	enum files_wanted wanted = FILES_UNWANTED;
 	struct sb_error error = { 0 };
 
 	if (!m->short_form && (m->n_fields == 0 || strcmp(m->fields[0].key, "REQUEST") != 0 ||
@@ -31,6 +33,8 @@ enum files_wanted core_wants_files(struct core *c, struct request *rq)
 		if (request_may_register(c, rq, m->fields[i].value, &error) < 0)
 			return FILES_UNWANTED;
 		l = registry_find(c->registry, m->fields[i].value);
+		if (wanted == FILES_UNWANTED)
+			wanted = FILES_LOOKED_AT;
 		if (l && l->when_empty == WHEN_EMPTY_HOLD)
 			wanted = FILES_PASSED_ON;
 	}
@@ -44,25 +48,34 @@ static void give_back(struct core *c, uint32_t slot)
 		range_give(&c->registry->slots, slot, 1);
 }
 
-int core_slots_reserve(struct core *c, uint32_t *slots, size_t n)
+static int reserve_one(struct core *c, uint32_t *ret, struct sb_error *error)
 {
-	for (size_t i = 0; i < n; i++) {
-		int64_t slot = range_take(&c->registry->slots, 1);
-		int r = slot < 0 ? -E2BIG : 0;
+	int64_t slot = range_take(&c->registry->slots, 1);
+	int r;
 
-		if (r == 0) {
-			slots[i] = (uint32_t)slot;
-			r = c->dataplane.slot_adopt(c->dataplane.self, slots[i], SB_SLOT_RESERVED);
-			if (r < 0)
-				range_give(&c->registry->slots, slots[i], 1);
-		}
-		if (r < 0) {
-			while (i-- > 0)
-				give_back(c, slots[i]);
-			return r;
-		}
+	if (slot < 0)
+		return sb_fail(error, E2BIG, "all %d slots of the broker are in use", SB_SLOTS_MAX);
+	*ret = (uint32_t)slot;
+	r = c->dataplane.slot_adopt(c->dataplane.self, *ret, SB_SLOT_RESERVED);
+	if (r == 0)
+		return 0;
+	range_give(&c->registry->slots, *ret, 1);
+	return sb_fail(error, -r, "slot %" PRIu32 " cannot be reserved: %s", *ret, strerror(-r));
+}
+
+int core_slots_reserve(struct core *c, uid_t uid, uint32_t *slots, size_t n,
+		       struct quota_charge *charge, struct sb_error *error)
+{
+	int r = shares_charge_reserved(c, uid, n, charge, error);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		r = reserve_one(c, &slots[i], error);
+		while (r < 0 && i-- > 0)
+			give_back(c, slots[i]);
 	}
-	return 0;
+	if (r < 0)
+		quota_charge_clear(charge);
+	return r;
 }
 
 void core_slots_release(struct core *c, const struct request_socket *sockets, size_t n)

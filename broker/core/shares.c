@@ -53,6 +53,27 @@ int shares_check_members(struct core *c, const struct members_change *changes, s
 		       (unsigned)uid, held, after, SB_SLOTS_MAX, share);
 }
 
+int shares_charge_reserved(struct core *c, uid_t uid, size_t n, struct quota_charge *charge,
+			   struct sb_error *error)
+{
+	_cleanup_(quota_user_putp) struct quota_user *u = NULL;
+
+	if (uid == 0)
+		return 0;
+	u = quota_user_get(c->quota, uid);
+	if (!u)
+		return sb_fail(error, ENOMEM, "out of memory");
+	quota_set_unshared(c->quota, QUOTA_SOCKETS,
+			   c->registry->slots.used - quota_used(c->quota, QUOTA_SOCKETS));
+	if (quota_charge(charge, u, QUOTA_SOCKETS, n) == 0)
+		return 0;
+	return sb_fail(error, EDQUOT,
+		       "uid %u has %" PRIu64 " sockets registered or on their way, and sends %zu "
+		       "more; its share of the broker's %d slots is %" PRIu64 " just now",
+		       (unsigned)uid, quota_held(u, QUOTA_SOCKETS), n, SB_SLOTS_MAX,
+		       quota_share(u, QUOTA_SOCKETS));
+}
+
 void shares_settle_members(struct core *c, struct label *l)
 {
 	for (size_t i = 0; i < l->n_members; i++) {

@@ -12,6 +12,9 @@
  * slots are in use for them already. -EDQUOT. */
 int shares_check_members(struct core *c, const struct members_change *changes, size_t n, uid_t uid,
 			 size_t in_hand, struct sb_error *error);
+/* Charges UID for N slots that are reserved for its sockets. -EDQUOT. */
+int shares_charge_reserved(struct core *c, uid_t uid, size_t n, struct quota_charge *charge,
+			   struct sb_error *error);
 /* L's sockets have changed: those that are new are charged. */
 void shares_settle_members(struct core *c, struct label *l);
 

@@ -19,6 +19,7 @@
 struct reserved {
 	struct slot_list *lists; /* stretches of slot_lists by group id; count 0: none */
 	struct range slots;      /* of sockets that are gone, or that nobody knows */
+	bool alone;              /* core_saved::alone */
 };
 
 /*
@@ -213,11 +214,11 @@ static void reserved_clear(struct core *c, struct reserved *rs)
 
 /* The process that an earlier broker sent there (reserve.c) may still be held up on its way: this
  * run does not use the slot. */
-static bool keep_reserved(struct core *c, uint32_t slot)
+static bool keep_reserved(struct core *c, const struct reserved *rs, uint32_t slot)
 {
 	uint32_t owner;
 
-	if (c->dataplane.slot_owner(c->dataplane.self, slot, &owner) < 0 ||
+	if (rs->alone || c->dataplane.slot_owner(c->dataplane.self, slot, &owner) < 0 ||
 	    owner != SB_SLOT_RESERVED)
 		return false;
 	if (c->dataplane.slot_clear(c->dataplane.self, slot) == 0)
@@ -243,7 +244,7 @@ static void clear_strangers(struct core *c, struct reserved *rs)
 	for (uint32_t slot = 0; slots > 0 && slot < SB_SLOTS_MAX; slot++) {
 		uint64_t cookie;
 
-		if (!range_has(&rs->slots, slot) || keep_reserved(c, slot))
+		if (!range_has(&rs->slots, slot) || keep_reserved(c, rs, slot))
 			continue;
 		alive += c->dataplane.slot_cookie(c->dataplane.self, slot, &cookie) == 0;
 		if (c->dataplane.slot_clear(c->dataplane.self, slot) == 0)
@@ -319,7 +320,7 @@ static int start(struct core *c, const struct core_config *config, struct reserv
 int core_start(struct core *c, const struct core_config *config, const struct core_saved *saved,
 	       struct sb_error *error)
 {
-	struct reserved reserved = { 0 };
+	struct reserved reserved = { .alone = saved->alone };
 	int r = reserved_init(&reserved);
 
 	if (r < 0)

@@ -37,14 +37,15 @@ SB_DEFINE_CLEANUP(struct dataplane, dataplane_free)
 int dataplane_drop_privilege(void);
 
 /* Looks whether the pins and the name of the network namespace are still there; pins again what was
- * removed. What is wrong is logged once, returned (borrowed until the next call; NULL: nothing), and
- * is dataplane_info::trouble. Cheap; call it now and then. */
+ * removed. What is wrong is logged once, returned (borrowed until the next call; NULL: nothing),
+ * and is dataplane_info::trouble. Cheap; call it now and then. */
 const char *dataplane_look(struct dataplane *d);
 
 /* In a forked process: lets go of the lock, so that it is nobody's when the broker ends. */
 void dataplane_forked(struct dataplane *d);
 
-/* For a process that has nothing but the SOCKMAP (borrowed): puts the socket FD into an empty SLOT. */
+/* For a process that has nothing but the SOCKMAP (borrowed): puts the socket FD into an empty SLOT.
+ */
 int dataplane_sockmap(const struct dataplane *d);
 int dataplane_store_socket(int sockmap, uint32_t slot, int fd);
 

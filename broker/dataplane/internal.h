@@ -63,8 +63,8 @@ struct dataplane {
 	bool unloaded;
 	uint32_t former_abi; /* of what was attached at the start; 0: nothing, or not known */
 	bool former_ours;    /* its program was pinned here, by us */
-	bool renewed;      /* the maps from MAP_RENEWABLE on are new: the next publish pins them */
-	bool unfinished;   /* a switch is done, but for its pins' names */
+	bool renewed;       /* the maps from MAP_RENEWABLE on are new: the next publish pins them */
+	bool unfinished;    /* a switch is done, but for its pins' names */
 	char trouble[1024]; /* what dataplane_look() found; "": none */
 	enum tables_wide wide;
 	int maps[MAP_COUNT];

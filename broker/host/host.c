@@ -16,6 +16,8 @@ struct host {
 	int own_netns, netns; /* to go there and back; -1: the steered one is the process's own */
 	int (*unit)(void *self, pid_t pid, int pidfd, char *buf, size_t size);
 	void *unit_self;
+	void (*discard)(void *data, uid_t uid, int fd);
+	void *discard_data;
 	uint64_t netns_cookie;
 	/* All three belong to the steered namespace, wherever the process is. */
 	int diag, route, port_range;
@@ -148,6 +150,22 @@ static void close_fd(void *self, int fd)
 	sb_close(fd);
 }
 
+static void discard(void *self, uid_t uid, int fd)
+{
+	const struct host *h = self;
+
+	if (h->discard)
+		h->discard(h->discard_data, uid, fd);
+	else
+		sb_close(fd);
+}
+
+void host_set_discard(struct host *h, void (*f)(void *data, uid_t uid, int fd), void *data)
+{
+	h->discard = f;
+	h->discard_data = data;
+}
+
 static int waiting(void *self, int fd, uint32_t *ret)
 {
 	return own_socket_waiting(fd, ret);
@@ -214,6 +232,7 @@ struct host_port host_port(struct host *h)
 		.own_socket = own_socket,
 		.copy = copy,
 		.close = close_fd,
+		.discard = discard,
 		.waiting = waiting,
 		.pidfd = open_pidfd,
 		.pidfd_pid = pidfd_pid,

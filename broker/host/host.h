@@ -13,6 +13,9 @@ struct host;
 int host_open(struct host **ret, const char *netns,
 	      int (*unit)(void *self, pid_t pid, int pidfd, char *buf, size_t size),
 	      void *unit_self, struct sb_error *error);
+/* Who closes what host_port::discard gets; without that it is done here. DATA must outlive the
+ * port's use. */
+void host_set_discard(struct host *h, void (*discard)(void *data, uid_t uid, int fd), void *data);
 void host_free(struct host *h);
 SB_DEFINE_CLEANUP(struct host, host_free)
 

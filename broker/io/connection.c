@@ -283,6 +283,13 @@ struct connection *connection_new(struct connection_owner *owner, int fd, unsign
 	return TAKE_PTR(c);
 }
 
+int connection_take_fd(struct connection *c)
+{
+	event_del(c->read_event);
+	event_del(c->write_event);
+	return TAKE_FD(c->fd);
+}
+
 void connection_free(struct connection *c)
 {
 	if (!c)

@@ -64,6 +64,9 @@ struct connection {
 /* Takes FD (also on failure), a connected socket that does not block. NULL: out of memory. */
 struct connection *connection_new(struct connection_owner *owner, int fd, unsigned id, void *data);
 void connection_free(struct connection *c);
+/* Lets go of the fd, which is the caller's from now on; all that is left to do then is to free C.
+ */
+int connection_take_fd(struct connection *c);
 SB_DEFINE_CLEANUP(struct connection, connection_free)
 
 /*

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "broker/base/log.h"
+#include "broker/io/keepers.h"
 
 struct parcel {
 	STAILQ_ENTRY(parcel) entry; /* outbox::parcels */
@@ -21,9 +22,14 @@ static void close_fds(const int *fds, size_t n)
 		sb_close(fds[i]);
 }
 
+static void keep_fds(struct outbox *o, const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		keepers_take(o->keepers, o->uid, fds[i]);
+}
+
 static void parcel_free(struct parcel *p)
 {
-	close_fds(p->fds, p->n_fds);
 	free(p->fds);
 	free(p->data);
 	free(p);
@@ -52,6 +58,21 @@ static int keep(struct outbox *o, const struct porter_header *header, const void
 	return 0;
 }
 
+/* After sending, which went as R says. */
+static void dispose(struct outbox *o, const int *fds, size_t n_fds, int r)
+{
+	if (r == 0) { /* the porter has others */
+		close_fds(fds, n_fds);
+		return;
+	}
+	log_debug("a porter was not told: %s", strerror(-r));
+	keep_fds(o, fds, n_fds);
+	if (r == -EPIPE || r == -ECONNRESET)
+		return;
+	o->broken = true;
+	shutdown(o->fd, SHUT_RDWR);
+}
+
 void outbox_send(struct outbox *o, const struct porter_header *header, const void *data,
 		 const int *fds, size_t n_fds)
 {
@@ -64,9 +85,7 @@ void outbox_send(struct outbox *o, const struct porter_header *header, const voi
 		if (r == 0)
 			return;
 	}
-	if (r < 0)
-		log_debug("a porter was not told: %s", strerror(-r));
-	close_fds(fds, n_fds);
+	dispose(o, fds, n_fds, r);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *data)
@@ -75,9 +94,12 @@ static void on_writable(evutil_socket_t fd, short what, void *data)
 	struct parcel *p;
 
 	while ((p = STAILQ_FIRST(&o->parcels))) {
-		if (porter_send(fd, &p->header, p->data, p->fds, p->n_fds, MSG_DONTWAIT) == -EAGAIN)
+		int r = porter_send(fd, &p->header, p->data, p->fds, p->n_fds, MSG_DONTWAIT);
+
+		if (r == -EAGAIN)
 			return;
 		STAILQ_REMOVE_HEAD(&o->parcels, entry);
+		dispose(o, p->fds, p->n_fds, r);
 		parcel_free(p);
 	}
 	event_del(o->write_event);
@@ -88,9 +110,12 @@ bool outbox_is_empty(const struct outbox *o)
 	return STAILQ_EMPTY(&o->parcels);
 }
 
-int outbox_init(struct outbox *o, struct event_base *base, int fd)
+int outbox_init(struct outbox *o, struct event_base *base, int fd, struct keepers *keepers,
+		uid_t uid)
 {
 	o->fd = fd;
+	o->keepers = keepers;
+	o->uid = uid;
 	STAILQ_INIT(&o->parcels);
 	o->write_event = event_new(base, fd, EV_WRITE | EV_PERSIST, on_writable, o);
 	return o->write_event ? 0 : -ENOMEM;
@@ -106,6 +131,7 @@ void outbox_clear(struct outbox *o)
 	o->write_event = NULL;
 	while ((p = STAILQ_FIRST(&o->parcels))) {
 		STAILQ_REMOVE_HEAD(&o->parcels, entry);
+		keep_fds(o, p->fds, p->n_fds);
 		parcel_free(p);
 	}
 }

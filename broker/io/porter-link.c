@@ -11,8 +11,6 @@
 #define IDLE_MS 1000
 /* A porter is asked for an answer at most so often, and is stuck if none comes for as long. */
 #define STUCK_US 250000
-/* Connections that a process keeps. */
-#define KEPT_MAX 4096
 
 /* -- messages to it ------------------------------------------------------------------------- */
 
@@ -118,35 +116,12 @@ int porter_adopt(struct porter *p, int fd, struct client *client)
 
 	if (r < 0)
 		return r;
-	if (client)
-		visitor_become(v, client);
+	visitor_become(v, client);
 	p->visitors[id] = TAKE_PTR(v);
 	p->n_visitors++;
 	event_del(p->idle_event);
-	tell_kind(p, client ? PORTER_SERVE : PORTER_DROP, (uint32_t)id);
+	tell_kind(p, PORTER_SERVE, (uint32_t)id);
 	ping(p);
-	return 0;
-}
-
-static void leave(struct porter *p)
-{
-	event_del(p->idle_event);
-	p->leaving = true;
-	tell_kind(p, PORTER_END, 0);
-}
-
-int porter_keep(struct porter *p, int fd)
-{
-	int r = p->leaving ? -EAGAIN : hand_over(p, fd, (uint32_t)p->n_visitors);
-
-	if (r < 0)
-		return r;
-	p->keeps = true;
-	p->n_visitors++;
-	if (p->n_visitors < KEPT_MAX)
-		wait_idle(p);
-	else
-		leave(p);
 	return 0;
 }
 
@@ -214,7 +189,8 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 	}
 	if (r == 1)
 		porter_message_close(m);
-	if (!p->leaving && (r != 0 || p->n_visitors > 0))
+	p->gone = r == 0 && !p->outbox.broken;
+	if (r != 0 || p->n_visitors > 0)
 		log_warning("the process that serves uid %u ended, %zu clients with it",
 			    (unsigned)p->uid, p->n_visitors);
 	p->owner->ended(p->owner, p);
@@ -224,10 +200,7 @@ static void on_idle(evutil_socket_t fd, short what, void *data)
 {
 	struct porter *p = data;
 
-	if (p->keeps)
-		leave(p);
-	else
-		p->owner->ended(p->owner, p);
+	p->owner->ended(p->owner, p);
 }
 
 /* -- its life -------------------------------------------------------------------------------- */
@@ -245,9 +218,11 @@ struct porter *porter_new(struct porter_owner *owner, uid_t uid, int fd)
 	p->heard_us = clock_monotonic_us();
 	p->read_event = event_new(owner->base, p->fd, EV_READ | EV_PERSIST, on_readable, p);
 	p->idle_event = event_new(owner->base, -1, 0, on_idle, p);
-	if (!p->read_event || !p->idle_event || outbox_init(&p->outbox, owner->base, p->fd) < 0 ||
+	if (!p->read_event || !p->idle_event ||
+	    outbox_init(&p->outbox, owner->base, p->fd, owner->keepers, uid) < 0 ||
 	    event_add(p->read_event, NULL) < 0)
 		return NULL;
+	wait_idle(p);
 	return TAKE_PTR(p);
 }
 

@@ -12,6 +12,7 @@
 struct porter_owner {
 	struct event_base *base;       /* borrowed */
 	struct answerer *answerer;     /* borrowed */
+	struct keepers *keepers;       /* borrowed */
 	struct porter_message message; /* the one that is being read, of all porters */
 	/* P's process is gone, or has had nothing to do for a while: porter_free() it. */
 	void (*ended)(struct porter_owner *owner, struct porter *p);
@@ -29,8 +30,7 @@ struct porter {
 	size_t n_ids, n_visitors;
 	uint32_t first_free; /* none below it is */
 
-	bool keeps;   /* its visitors are but a number */
-	bool leaving; /* it was told to end */
+	bool gone; /* the process has ended, and does nothing any more */
 
 	uint64_t asked_us; /* since when a PORTER_PING waits for its answer; 0: none does */
 	uint64_t heard_us; /* when the last one came */
@@ -49,13 +49,7 @@ void porter_configure(struct porter *p, uint64_t timeout_us);
 bool porter_is_stuck(const struct porter *p, uint64_t now_us);
 
 /*
- * Hands the connection FD over. *CLIENT is its client from now on, and empty then; with NULL it is
- * only to be closed. On success FD is closed here. -EAGAIN: it takes nothing just now; or another
- * negative errno.
+ * Hands the connection FD over, and closes it here; *CLIENT is its client from now on, and empty
+ * then. -EAGAIN: it takes nothing just now; or another negative errno.
  */
 int porter_adopt(struct porter *p, int fd, struct client *client);
-
-/* The same for a process that keeps what it gets, and neither serves nor closes it. When nothing
- * has come for a while, or there is enough, it is told to end; then it takes nothing any more
- * (-EAGAIN), and has ended when the kernel has let it. */
-int porter_keep(struct porter *p, int fd);

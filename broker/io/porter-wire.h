@@ -15,12 +15,10 @@ enum porter_kind {
 	PORTER_ADOPT, /* with its connection. Nothing may be done with it, as long as the broker's
 		       * copy is open too, whose close must not be the last: */
 	PORTER_SERVE, /* ... that is closed now: serve it */
-	PORTER_DROP,  /* ... that is closed now: close it */
 	PORTER_LOOK,  /* at the files of its request: COUNT slots (uint32_t), one for each */
 	PORTER_PASS,  /* the same, and pass on what is harmless: sockets to register, and pidfds */
 	PORTER_REPLY, /* the packet, with COUNT fds */
 	PORTER_PING,  /* PORTER_PONG is the answer */
-	PORTER_END,   /* with all that it has, however long that takes */
 	/* From the porter. */
 	PORTER_REQUEST, /* the packet, which came with COUNT files */
 	PORTER_LOOKED, /* COUNT struct request_socket; the files are closed, fds are those passed on

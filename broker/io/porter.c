@@ -14,8 +14,6 @@
 #include "broker/io/porter-wire.h"
 #include "protocol/cleanup.h"
 
-/* Packets of a client that is turned away. */
-#define DROP_PACKETS_MAX 64
 /* Messages taken in one turn of the loop. */
 #define MESSAGE_BATCH 16
 
@@ -140,7 +138,8 @@ static void look_at(const struct process *p, int file, struct request_socket *s)
 		s->stored = p->calls->store(p->sockmap, s->slot, file);
 }
 
-/* Each file is closed here before the broker hears of it: who has the reply may count on that. */
+/* Each file is closed here before the client has the reply, which may count on that: those that the
+ * broker gets when it has replied, so that its own close is never the last. */
 static void look(struct process *p, struct guest *v, const uint32_t *slots, bool pass)
 {
 	struct request_socket *found = (struct request_socket *)p->message.data;
@@ -150,22 +149,23 @@ static void look(struct process *p, struct guest *v, const uint32_t *slots, bool
 		.count = (uint32_t)v->n_files,
 		.length = (uint32_t)(v->n_files * sizeof(*found)),
 	};
-	int passed[SB_WIRE_FDS_MAX];
 	size_t n_passed = 0;
 
 	memset(found, 0, header.length);
 	for (size_t i = 0; i < v->n_files; i++) {
+		int file = v->files[i];
+
 		found[i].slot = slots[i];
-		look_at(p, v->files[i], &found[i]);
-		found[i].passed = pass && (found[i].stored == 0 || is_pidfd(v->files[i]));
+		look_at(p, file, &found[i]);
+		found[i].passed = pass && (found[i].stored == 0 || is_pidfd(file));
 		if (found[i].passed)
-			passed[n_passed++] = TAKE_FD(v->files[i]);
+			v->files[n_passed++] = file;
+		else
+			close(file);
 	}
-	files_close(v);
-	if (porter_send(p->control, &header, found, passed, n_passed, 0) < 0)
+	v->n_files = n_passed;
+	if (porter_send(p->control, &header, found, v->files, n_passed, 0) < 0)
 		_exit(0);
-	for (size_t i = 0; i < n_passed; i++)
-		close(passed[i]);
 }
 
 /* -- guests -------------------------------------------------------------------------------- */
@@ -253,17 +253,6 @@ static void on_closed(struct connection_owner *owner, struct connection *c)
 	guest_end((struct process *)owner, c->data);
 }
 
-/* What its client has sent is taken, or the kernel would tell it of that (ECONNRESET) before it
- * tells what the broker has said. */
-static void drop(struct process *p, struct guest *v)
-{
-	char c;
-
-	for (int i = 0; i < DROP_PACKETS_MAX && recv(v->fd, &c, 1, MSG_DONTWAIT) > 0; i++)
-		;
-	guest_end(p, v);
-}
-
 /* -- the broker's messages ------------------------------------------------------------------- */
 
 static void set(struct process *p, const struct porter_message *m)
@@ -302,9 +291,6 @@ static void handle(struct process *p, struct porter_message *m)
 	case PORTER_SERVE:
 		serve(p, v);
 		break;
-	case PORTER_DROP:
-		drop(p, v);
-		break;
 	case PORTER_LOOK:
 	case PORTER_PASS:
 		if (m->header.length != v->n_files * sizeof(*slots))
@@ -315,8 +301,6 @@ static void handle(struct process *p, struct porter_message *m)
 	case PORTER_REPLY:
 		reply(p, v, m);
 		break;
-	case PORTER_END:
-		_exit(0);
 	case PORTER_PING:
 		tell_kind(p, PORTER_PONG, 0);
 		break;
@@ -348,7 +332,7 @@ void porter_main(void *data, const int *fds, size_t n)
 
 	if (p)
 		p->loop = loop_new();
-	if (!p || !p->loop || n != 2)
+	if (!p || !p->loop || n != 3)
 		return;
 	p->owner.base = loop_base(p->loop);
 	p->owner.came = on_came;

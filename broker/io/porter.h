@@ -25,6 +25,6 @@ struct porter_calls {
 	int (*drop_privilege)(void);
 };
 
-/* A zygote_child. DATA: the struct porter_calls; FDS: the control socket (porter-wire.h) and the
- * sockmap. */
+/* A zygote_child. DATA: the struct porter_calls; FDS: the control socket (porter-wire.h), the
+ * sockmap, and a lock that tells the next broker that this process is there (state/directory.h). */
 void porter_main(void *data, const int *fds, size_t n);

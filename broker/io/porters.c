@@ -8,6 +8,7 @@
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
 #include "broker/base/rate-limit.h"
+#include "broker/io/keepers.h"
 #include "broker/io/porter-link.h"
 #include "broker/io/refusal.h"
 #include "broker/io/zygote.h"
@@ -17,8 +18,6 @@
 #define PORTERS_PER_USER_MAX 4
 /* Of all users. The second half is for users that have none. */
 #define PORTERS_MAX 256
-/* Processes that only keep, those that the kernel does not let end among them. */
-#define KEEPERS_MAX 64
 
 #define PORTER_BUCKETS 64
 
@@ -26,12 +25,11 @@ struct porters {
 	struct porter_owner owner; /* first: what porters know of it */
 	struct quota *quota;
 	struct zygote *zygote;
-	int sockmap;
+	struct keepers *keepers;
+	struct porter_files files;
 	struct server_options options;
 	LIST_HEAD(bucket, porter) buckets[PORTER_BUCKETS]; /* by the low bits of their uid */
 	size_t n;
-	struct bucket keepers; /* the first one takes connections, until it is leaving */
-	size_t n_keepers;
 	struct rate_limit refusals, failures; /* of lines in the log */
 };
 
@@ -60,7 +58,9 @@ static struct porter *spawn(struct porters *p, uid_t uid)
 	}
 	theirs = pair[1];
 	porter = porter_new(&p->owner, uid, pair[0]);
-	r = porter ? zygote_spawn(p->zygote, (int[]){ theirs, p->sockmap }, 2) : -ENOMEM;
+	r = porter ? zygote_spawn(p->zygote, PROCESS_PORTER,
+				  (int[]){ theirs, p->files.sockmap, p->files.lock }, 3)
+		   : -ENOMEM;
 	if (r < 0) {
 		log_failure(p, uid, r);
 		return NULL;
@@ -69,11 +69,36 @@ static struct porter *spawn(struct porters *p, uid_t uid)
 	return TAKE_PTR(porter);
 }
 
+static void on_ended(struct porter_owner *owner, struct porter *porter)
+{
+	struct porters *p = (struct porters *)owner;
+
+	LIST_REMOVE(porter, entry);
+	p->n--;
+	porter_free(porter);
+}
+
+/* Those who come often find theirs; nobody else has to go without for that. */
+static void end_an_idle_one(struct porters *p)
+{
+	struct porter *porter;
+
+	for (size_t i = 0; i < PORTER_BUCKETS; i++)
+		LIST_FOREACH(porter, &p->buckets[i], entry)
+	if (porter->n_visitors == 0) {
+		on_ended(&p->owner, porter);
+		return;
+	}
+}
+
 static struct porter *add(struct porters *p, uid_t uid, bool first)
 {
 	size_t max = first ? PORTERS_MAX : PORTERS_MAX / 2;
-	struct porter *porter = p->n < max ? spawn(p, uid) : NULL;
+	struct porter *porter;
 
+	if (p->n >= max)
+		end_an_idle_one(p);
+	porter = p->n < max ? spawn(p, uid) : NULL;
 	if (!porter)
 		return NULL;
 	LIST_INSERT_HEAD(bucket_of(p, uid), porter, entry);
@@ -81,45 +106,9 @@ static struct porter *add(struct porters *p, uid_t uid, bool first)
 	return porter;
 }
 
-static void on_ended(struct porter_owner *owner, struct porter *porter)
-{
-	struct porters *p = (struct porters *)owner;
-
-	LIST_REMOVE(porter, entry);
-	if (porter->keeps)
-		p->n_keepers--;
-	else
-		p->n--;
-	porter_free(porter);
-}
-
 /* -- who takes a connection ------------------------------------------------------------------- */
 
-/*
- * The last resort, for users whose own porters are all stuck: a process that only keeps
- * connections, so that it cannot be held up, and takes them with it at its end.
- */
-static int keep(struct porters *p, int fd)
-{
-	_cleanup_(porter_freep) struct porter *fresh = NULL;
-	struct porter *keeper = LIST_FIRST(&p->keepers);
-	int r;
-
-	if (keeper && porter_keep(keeper, fd) == 0)
-		return 0;
-	if (p->n_keepers == KEEPERS_MAX)
-		return -EAGAIN;
-	fresh = spawn(p, 0);
-	r = fresh ? porter_keep(fresh, fd) : -EAGAIN;
-	if (r < 0)
-		return r;
-	keeper = TAKE_PTR(fresh);
-	LIST_INSERT_HEAD(&p->keepers, keeper, entry);
-	p->n_keepers++;
-	return 0;
-}
-
-/* Gives FD to a porter of the user. 0; or -EAGAIN: none takes it. */
+/* Gives FD to a porter of the user. 0; -EAGAIN: none takes it; or -ENOBUFS: there is none. */
 static int give(struct porters *p, int fd, uid_t uid, struct client *client)
 {
 	uint64_t now = clock_monotonic_us();
@@ -137,7 +126,7 @@ static int give(struct porters *p, int fd, uid_t uid, struct client *client)
 	if (n == PORTERS_PER_USER_MAX)
 		return -EAGAIN;
 	porter = add(p, uid, n == 0);
-	return porter ? porter_adopt(porter, fd, client) : -EAGAIN;
+	return porter ? porter_adopt(porter, fd, client) : -ENOBUFS;
 }
 
 void porters_refuse(struct porters *p, int fd, const struct actor *actor,
@@ -146,10 +135,10 @@ void porters_refuse(struct porters *p, int fd, const struct actor *actor,
 	refusal_send(fd, error);
 	log_limited(&p->refusals, LOG_INFO, "uid %u pid %d turned away: %s", (unsigned)actor->uid,
 		    (int)actor->pid, error->message);
-	if (!refusal_drain(fd) && (give(p, fd, actor->uid, NULL) == 0 || keep(p, fd) == 0))
-		return;
-	/* Nothing is in its way; or no process can be made, and nobody else can close it. */
-	close(fd);
+	if (refusal_drain(fd))
+		close(fd);
+	else
+		keepers_take(p->keepers, actor->uid, fd);
 }
 
 static int charge(const struct porters *p, struct client *c, struct sb_error *error)
@@ -184,7 +173,11 @@ void porters_admit(struct porters *p, int fd, const struct actor *actor, int pid
 		r = give(p, fd, actor->uid, &client);
 		if (r < 0)
 			sb_fail(&error, EAGAIN,
-				"what your user sent before keeps the broker from serving it now");
+				r == -EAGAIN ? "what your user sent before keeps the broker from "
+					       "serving it now"
+					     : "the broker has no process to serve your user: too "
+					       "many users are connected, or the system has no "
+					       "room for one");
 	}
 	if (r < 0)
 		porters_refuse(p, fd, actor, &error);
@@ -213,13 +206,11 @@ void porters_forked(struct porters *p)
 	for (size_t i = 0; i < PORTER_BUCKETS; i++)
 		LIST_FOREACH(porter, &p->buckets[i], entry)
 	porter->fd = sb_close(porter->fd);
-	LIST_FOREACH(porter, &p->keepers, entry)
-	porter->fd = sb_close(porter->fd);
 }
 
 struct porters *porters_new(struct event_base *base, struct answerer *answerer, struct quota *quota,
-			    struct zygote *zygote, int sockmap,
-			    const struct server_options *options)
+			    struct zygote *zygote, struct keepers *keepers,
+			    const struct porter_files *files, const struct server_options *options)
 {
 	struct porters *p = calloc(1, sizeof(*p));
 
@@ -230,7 +221,8 @@ struct porters *porters_new(struct event_base *base, struct answerer *answerer, 
 	p->owner.ended = on_ended;
 	p->quota = quota;
 	p->zygote = zygote;
-	p->sockmap = sockmap;
+	p->keepers = p->owner.keepers = keepers;
+	p->files = *files;
 	p->refusals = (struct rate_limit){ .burst = 10, .interval_us = 10000000 };
 	p->failures = (struct rate_limit){ .burst = 3, .interval_us = 10000000 };
 	porters_configure(p, options);
@@ -246,7 +238,5 @@ void porters_free(struct porters *p)
 	for (size_t i = 0; i < PORTER_BUCKETS; i++)
 		while ((porter = LIST_FIRST(&p->buckets[i])))
 			on_ended(&p->owner, porter);
-	while ((porter = LIST_FIRST(&p->keepers)))
-		on_ended(&p->owner, porter);
 	free(p);
 }

@@ -5,12 +5,13 @@
 #include "broker/io/answer.h"
 
 struct event_base;
+struct keepers;
 struct porters;
 
-/* All borrowed, but for OPTIONS, which are copied. NULL: out of memory. */
+/* All borrowed, but for FILES and OPTIONS, which are copied. NULL: out of memory. */
 struct porters *porters_new(struct event_base *base, struct answerer *answerer, struct quota *quota,
-			    struct zygote *zygote, int sockmap,
-			    const struct server_options *options);
+			    struct zygote *zygote, struct keepers *keepers,
+			    const struct porter_files *files, const struct server_options *options);
 void porters_free(struct porters *p);
 SB_DEFINE_CLEANUP(struct porters, porters_free)
 

@@ -12,6 +12,7 @@
 #include "broker/base/rate-limit.h"
 #include "broker/io/answer.h"
 #include "broker/io/connection.h"
+#include "broker/io/keepers.h"
 #include "broker/io/peer.h"
 #include "broker/io/porters.h"
 #include "broker/io/refusal.h"
@@ -41,6 +42,8 @@ struct server {
 	struct connection_owner owner; /* first: what connections know of it */
 	int listener;
 	struct event *accept_event, *resume_event;
+	struct event *review_event; /* of who administers */
+	struct keepers *keepers;    /* borrowed */
 	struct answerer answerer;
 	struct porters *porters;
 	LIST_HEAD(, admin) admins;
@@ -117,6 +120,22 @@ static void add_admin(struct server *s, int fd, const struct actor *actor, int p
 		close(fd);
 	}
 	sb_close(pidfd);
+}
+
+/* Those who are no administrators any more: what they have sent may be anything. */
+static void on_review(evutil_socket_t fd, short what, void *data)
+{
+	struct server *s = data;
+	struct admin *a, *next;
+
+	for (a = LIST_FIRST(&s->admins); a; a = next) {
+		next = LIST_NEXT(a, entry);
+		if (s->answerer.calls.is_admin(s->answerer.calls.data, &a->client.actor))
+			continue;
+		LIST_REMOVE(a, entry);
+		keepers_take(s->keepers, a->client.actor.uid, connection_take_fd(a->connection));
+		admin_free(a);
+	}
 }
 
 /* -- accepting -------------------------------------------------------------------------------- */
@@ -214,6 +233,10 @@ static void on_accept(evutil_socket_t listener, short what, void *data)
 	struct server *s = data;
 	unsigned failed = 0;
 
+	if (keepers_are_full(s->keepers)) {
+		pause_accepting(s, ETOOMANYREFS);
+		return;
+	}
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -241,7 +264,10 @@ static void read_fd_limit(struct server *s)
 /* A client's pidfd stays here. */
 static void warn_of_fd_limit(const struct server *s, const struct server_options *options)
 {
-	if ((uint64_t)s->fds_max < (uint64_t)options->max_connections + 3 * FDS_RESERVED)
+	if (s->fds_max <= 2 * FDS_RESERVED)
+		log_warning("RLIMIT_NOFILE is %d, too little for anybody but administrators",
+			    s->fds_max);
+	else if ((uint64_t)s->fds_max < (uint64_t)options->max_connections + 3 * FDS_RESERVED)
 		log_warning(
 			"RLIMIT_NOFILE is %d, too little for MaxConnections=%u: clients will be "
 			"turned away earlier",
@@ -250,7 +276,8 @@ static void warn_of_fd_limit(const struct server *s, const struct server_options
 
 struct server *server_new(struct loop *loop, int listener, const struct server_options *options,
 			  const struct server_calls *calls, struct quota *quota,
-			  struct zygote *zygote, int sockmap)
+			  struct zygote *zygote, struct keepers *keepers,
+			  const struct porter_files *files)
 {
 	_cleanup_close_ int owned = listener;
 	_cleanup_(server_freep) struct server *s = calloc(1, sizeof(*s));
@@ -270,13 +297,17 @@ struct server *server_new(struct loop *loop, int listener, const struct server_o
 	s->answerer.scribes = scribes_new(s->owner.base, &s->answerer);
 	if (!s->answerer.meter || !s->answerer.scribes)
 		return NULL;
-	s->porters = porters_new(s->owner.base, &s->answerer, quota, zygote, sockmap, options);
+	s->keepers = keepers;
+	s->porters =
+		porters_new(s->owner.base, &s->answerer, quota, zygote, keepers, files, options);
 	if (!s->porters)
 		return NULL;
 	server_configure(s, options);
 	s->accept_event = event_new(s->owner.base, s->listener, EV_READ | EV_PERSIST, on_accept, s);
 	s->resume_event = event_new(s->owner.base, -1, EV_TIMEOUT, on_resume, s);
-	if (!s->accept_event || !s->resume_event || event_add(s->accept_event, NULL) < 0)
+	s->review_event = event_new(s->owner.base, -1, EV_TIMEOUT, on_review, s);
+	if (!s->accept_event || !s->resume_event || !s->review_event ||
+	    event_add(s->accept_event, NULL) < 0)
 		return NULL;
 	return TAKE_PTR(s);
 }
@@ -296,6 +327,8 @@ void server_free(struct server *s)
 		event_free(s->accept_event);
 	if (s->resume_event)
 		event_free(s->resume_event);
+	if (s->review_event)
+		event_free(s->review_event);
 	sb_close(s->listener);
 	free(s);
 }
@@ -305,6 +338,9 @@ void server_configure(struct server *s, const struct server_options *options)
 	s->owner.timeout.tv_sec = (time_t)(options->timeout_us / 1000000);
 	s->owner.timeout.tv_usec = (suseconds_t)(options->timeout_us % 1000000);
 	porters_configure(s->porters, options);
+	/* Not here: one of them may be who asked for this. */
+	if (s->review_event)
+		event_active(s->review_event, EV_TIMEOUT, 0);
 	warn_of_fd_limit(s, options);
 }
 

@@ -10,6 +10,7 @@
 #include "broker/io/loop.h"
 #include "broker/model/quota.h"
 
+struct keepers;
 struct server;
 struct zygote;
 
@@ -29,22 +30,30 @@ struct server_calls {
 	void (*handle)(void *data, struct request *request, struct reply *reply);
 	bool (*is_admin)(void *data, const struct actor *actor);
 	enum files_wanted (*wants_files)(void *data, struct request *request);
-	int (*reserve)(void *data, uint32_t *slots, size_t n);
+	int (*reserve)(void *data, uid_t uid, uint32_t *slots, size_t n,
+		       struct quota_charge *charge, struct sb_error *error);
 	void (*release)(void *data, const struct request_socket *sockets, size_t n);
 	bool (*takes_long)(void *data, const struct request *request);
 	/* In a forked process, which ends soon: lets go of what the next broker will want. */
 	void (*forked)(void *data);
 };
 
+/* What porters get; borrowed. */
+struct porter_files {
+	int sockmap; /* into which they store sockets */
+	int lock;    /* whatever it is: it stays open as long as one of them is there */
+};
+
 /*
  * Serves LISTENER, a listening, non-blocking AF_UNIX SOCK_SEQPACKET socket (owned from now on, also
- * on failure). Connections and bytes are charged to QUOTA. ZYGOTE makes porter_main()s, which store
- * sockets into SOCKMAP (borrowed). LOOP, QUOTA and ZYGOTE must outlive the server. NULL: out of
- * memory.
+ * on failure). Connections and bytes are charged to QUOTA. ZYGOTE makes porter_main()s; what nobody
+ * may be waited for to close is KEEPERS'. LOOP, QUOTA, ZYGOTE and KEEPERS must outlive the server.
+ * NULL: out of memory.
  */
 struct server *server_new(struct loop *loop, int listener, const struct server_options *options,
 			  const struct server_calls *calls, struct quota *quota,
-			  struct zygote *zygote, int sockmap);
+			  struct zygote *zygote, struct keepers *keepers,
+			  const struct porter_files *files);
 /* Closes the listener and all connections. */
 void server_free(struct server *s);
 SB_DEFINE_CLEANUP(struct server, server_free)
@@ -53,7 +62,8 @@ SB_DEFINE_CLEANUP(struct server, server_free)
  * otherwise while the process is there. */
 void server_forked(struct server *s);
 
-/* New limits; connections that are open already stay. */
+/* New limits. Connections that are open already stay, but for those of clients that were served as
+ * administrators and are none any more: these end soon. */
 void server_configure(struct server *s, const struct server_options *options);
 
 /*

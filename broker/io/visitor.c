@@ -9,12 +9,14 @@
 struct looking {
 	char *packet; /* owned; to be read again when it has looked */
 	size_t length;
+	struct quota_charge charge; /* for the slots */
 	size_t n;
 	struct request_socket sockets[];
 };
 
 static void looking_free(struct looking *l)
 {
+	quota_charge_clear(&l->charge);
 	free(l->packet);
 	free(l);
 }
@@ -68,10 +70,13 @@ static int begin_look(struct visitor *v, size_t n, const char *packet, size_t le
 		.count = (uint32_t)n,
 		.length = (uint32_t)(n * sizeof(*slots)),
 	};
-	int r = looking ? calls->reserve(calls->data, slots, n) : -ENOMEM;
+	int r;
 
+	if (!looking)
+		return sb_fail(error, ENOMEM, "out of memory");
+	r = calls->reserve(calls->data, v->client.actor.uid, slots, n, &looking->charge, error);
 	if (r < 0)
-		return sb_fail(error, -r, "there is no room for %zu sockets: %s", n, strerror(-r));
+		return r;
 	for (size_t i = 0; i < n; i++)
 		looking->sockets[i].slot = slots[i];
 	v->looking = TAKE_PTR(looking);
@@ -79,13 +84,15 @@ static int begin_look(struct visitor *v, size_t n, const char *packet, size_t le
 	return 0;
 }
 
-static void end_look(struct visitor *v)
+/* RELEASE: the porter does not store into the slots any more. */
+static void end_look(struct visitor *v, bool release)
 {
 	const struct server_calls *calls = &answerer_of(v)->calls;
 
 	if (!v->looking)
 		return;
-	calls->release(calls->data, v->looking->sockets, v->looking->n);
+	if (release)
+		calls->release(calls->data, v->looking->sockets, v->looking->n);
 	looking_free(v->looking);
 	v->looking = NULL;
 }
@@ -147,11 +154,12 @@ void visitor_looked(struct visitor *v, struct porter_message *m)
 	_cleanup_(answer_clear) struct answer answer;
 
 	read_looked(looking, m, fds);
+	quota_charge_clear(&looking->charge); /* for what becomes of them the core charges */
 	if (answer_begin(a, looking->packet, looking->length, &request, &answer) == 0) {
 		answer_write(a, &v->client, &request, &answer);
 		answer_charge(a, &v->client, a->message.short_form, &answer);
 	}
-	end_look(v);
+	end_look(v, true);
 	/* Before the reply goes out: who has it may count on the fds being gone. */
 	porter_message_close(m);
 	tell_answer(v, &answer);
@@ -196,7 +204,7 @@ void visitor_free(struct visitor *v)
 {
 	if (!v)
 		return;
-	end_look(v);
+	end_look(v, v->porter->gone);
 	client_clear(&v->client);
 	free(v);
 }

@@ -15,8 +15,10 @@ struct visitor {
 	struct looking *looking; /* owned; at the files of its request the porter is looking */
 };
 
-/* One that is nobody, and asks nothing. NULL: out of memory. */
+/* One that is nobody yet. NULL: out of memory. */
 struct visitor *visitor_new(struct porter *porter, uint32_t id);
+/* If the porter is looking at its files, and is not gone (porter-link.h), the slots stay reserved:
+ * it may store into them at any time. */
 void visitor_free(struct visitor *v);
 SB_DEFINE_CLEANUP(struct visitor, visitor_free)
 

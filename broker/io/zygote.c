@@ -2,6 +2,7 @@
 #include "broker/io/zygote.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -12,7 +13,7 @@
 #define AGAIN_US 10000
 
 struct zygote {
-	zygote_child child;
+	zygote_child children[PROCESS_KINDS];
 	void *data;
 	int fd; /* owned; -1: there is none */
 };
@@ -40,7 +41,7 @@ static void run_child(const struct zygote *z, int fd, struct sb_packet *packet)
 	prctl(PR_SET_PDEATHSIG, 0);
 	signal(SIGCHLD, SIG_DFL);
 	close(fd);
-	z->child(z->data, packet->fds, packet->n_fds);
+	z->children[(unsigned char)packet->data[0]](z->data, packet->fds, packet->n_fds);
 	_exit(0);
 }
 
@@ -88,13 +89,13 @@ static int start(struct zygote *z)
 	return 0;
 }
 
-struct zygote *zygote_new(zygote_child child, void *data)
+struct zygote *zygote_new(const zygote_child children[static PROCESS_KINDS], void *data)
 {
 	struct zygote *z = calloc(1, sizeof(*z));
 
 	if (!z)
 		return NULL;
-	z->child = child;
+	memcpy(z->children, children, sizeof(z->children));
 	z->data = data;
 	z->fd = -1;
 	start(z);
@@ -109,16 +110,17 @@ void zygote_free(struct zygote *z)
 	free(z);
 }
 
-int zygote_spawn(struct zygote *z, const int *fds, size_t n)
+int zygote_spawn(struct zygote *z, enum process_kind kind, const int *fds, size_t n)
 {
+	const char name = (char)kind;
 	int r = z->fd < 0 ? start(z) : 0;
 
 	if (r == 0)
-		r = sb_packet_send(z->fd, "", 1, fds, n, MSG_DONTWAIT);
+		r = sb_packet_send(z->fd, &name, 1, fds, n, MSG_DONTWAIT);
 	if (r != -EPIPE && r != -ECONNRESET)
 		return r;
 	log_warning("the process that makes others is gone, there will be another");
 	z->fd = sb_close(z->fd);
 	r = start(z);
-	return r < 0 ? r : sb_packet_send(z->fd, "", 1, fds, n, MSG_DONTWAIT);
+	return r < 0 ? r : sb_packet_send(z->fd, &name, 1, fds, n, MSG_DONTWAIT);
 }

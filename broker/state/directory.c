@@ -113,6 +113,17 @@ static int take_lock(struct directory *d, struct sb_error *error)
 	return 0;
 }
 
+static int show_presence(struct directory *d, struct sb_error *error)
+{
+	d->presence = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->presence < 0)
+		return fail(error, d->path, errno);
+	d->alone = flock(d->presence, LOCK_EX | LOCK_NB) == 0;
+	if (flock(d->presence, LOCK_SH | LOCK_NB) < 0)
+		return sb_fail(error, errno, "state directory %s cannot be locked", d->path);
+	return 0;
+}
+
 int directory_open(struct directory *d, const char *path, struct sb_error *error)
 {
 	size_t n = strlen(path);
@@ -127,6 +138,8 @@ int directory_open(struct directory *d, const char *path, struct sb_error *error
 	r = open_directory(d, error);
 	if (r == 0)
 		r = take_lock(d, error);
+	if (r == 0)
+		r = show_presence(d, error);
 	if (r < 0)
 		directory_close(d);
 	return r;
@@ -134,6 +147,7 @@ int directory_open(struct directory *d, const char *path, struct sb_error *error
 
 void directory_close(struct directory *d)
 {
+	d->presence = sb_close(d->presence);
 	d->lock = sb_close(d->lock);
 	d->fd = sb_close(d->fd);
 }

@@ -15,10 +15,14 @@
 
 struct directory {
 	int fd, lock; /* owned, -1: none */
+	/* The directory once more, owned, with a shared flock: for processes of this broker that
+	 * may be there longer than it, and show the next one by that that they are. */
+	int presence;
+	bool alone; /* none of an earlier broker was there when this one began */
 	char path[PATH_MAX];
 };
 
-#define DIRECTORY_NULL ((struct directory){ .fd = -1, .lock = -1 })
+#define DIRECTORY_NULL ((struct directory){ .fd = -1, .lock = -1, .presence = -1 })
 
 /*
  * Opens PATH (made with mode 0755 if missing) and takes its lock. Nothing but the lock file is

@@ -167,8 +167,19 @@ void state_free(struct state *s)
 	free(s);
 }
 
+int state_presence(const struct state *s)
+{
+	return s->directory.presence;
+}
+
+bool state_alone(const struct state *s)
+{
+	return s->directory.alone;
+}
+
 void state_forked(struct state *s)
 {
+	s->directory.presence = sb_close(s->directory.presence);
 	s->directory.lock = sb_close(s->directory.lock);
 }
 

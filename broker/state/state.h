@@ -42,6 +42,11 @@ SB_DEFINE_CLEANUP(struct state, state_free)
 /* The port; valid as long as S. */
 struct state_port state_port(struct state *s);
 
+/* For processes that may outlive the broker (borrowed): as long as one has it open, another broker
+ * knows that it is not alone. And whether this one was when it began. */
+int state_presence(const struct state *s);
+bool state_alone(const struct state *s);
+
 /* In a forked process: lets go of the lock, so that it is nobody's when the broker ends. */
 void state_forked(struct state *s);
 

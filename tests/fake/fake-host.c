@@ -235,6 +235,11 @@ static void close_fd(void *self, int fd)
 	fake_close_fd(h, fd);
 }
 
+static void discard(void *self, uid_t uid, int fd)
+{
+	close_fd(self, fd);
+}
+
 static int waiting(void *self, int fd, uint32_t *ret)
 {
 	struct fake_host *h = self;
@@ -284,6 +289,7 @@ struct host_port fake_host_port(struct fake_host *h)
 		.own_socket = own_socket,
 		.copy = copy,
 		.close = close_fd,
+		.discard = discard,
 		.waiting = waiting,
 		.pidfd = open_pidfd,
 		.pidfd_pid = pidfd_pid,

@@ -14,6 +14,18 @@ ETH_P_ALL = 0x300  # in network order
 LONG = 3600        # seconds
 
 
+def linger(client):
+    """Fills the connection CLIENT, whose peer does not read: its close waits for that."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, LONG))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    client.setblocking(False)
+    try:
+        while True:
+            client.send(bytes(1 << 16))
+    except BlockingIOError:
+        pass
+
+
 def lingering(n, keep):
     """N connections with something left to send, whose close waits for that. KEEP gets their peers."""
     server = socket.create_server(('127.0.0.1', 0), backlog=n)
@@ -21,14 +33,8 @@ def lingering(n, keep):
     fds = []
     for _ in range(n):
         client = socket.create_connection(server.getsockname())
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, LONG))
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-        client.setblocking(False)
-        try:
-            while True:
-                client.send(bytes(1 << 16))
-        except BlockingIOError:
-            fds.append(client.detach())
+        linger(client)
+        fds.append(client.detach())
     return fds
 
 

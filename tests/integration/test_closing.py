@@ -22,6 +22,7 @@ from sandbox import OTHER_UID, WEB_UID
 MANY = 253
 REGISTER = b'REQUEST=register\nLABEL=evil\n'
 PORTERS_PER_USER = 4
+KEEPERS_PER_USER = 4
 STUCK = 0.26  # seconds without an answer, after which a porter counts as stuck
 
 
@@ -253,17 +254,60 @@ class Locks(Closing):
         eventually(lambda: len(self.sockets('evil')) == 1, 'registered')
 
     def test_broker_killed(self):
+        self.another_broker(self.broker.kill)
+
+    def test_broker_stopped(self):
+        self.another_broker(self.broker.stop)
+
+    def test_broker_stopped_twice(self):
+        self.another_broker(self.broker.stop, 2)
+
+    def another_broker(self, end, times=1):
         """The process that is held up belongs to the old broker. It gets nothing of the new one's."""
         filesystem = self.begin()
         self.others_are_served()
-        self.broker.kill()
+        for _ in range(times):
+            end()
+            self.broker.start()
+        # whatever slot there is, a socket that the label does not have is not met
+        self.tcp('b')
+        for label in ('good', 'another'):
+            with self.broker.client() as client:
+                self.assertEqual(client.short(label, [self.servers['b']]), 'OK')
+        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), 'b')
+        self.close('b')
+        filesystem.abort()
+        eventually(lambda: not self.held_up(), 'the old one is gone')
+        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), harness.REFUSED)
+        self.assertEqual(self.sockets('evil'), [])
+        self.others_are_served()
+        # none is there any more: what had to stay reserved can be had again
+        self.broker.stop()
         self.broker.start()
         self.others_are_served()
-        filesystem.abort()
-        eventually(lambda: self.porters() == 0, 'the old one is gone')
+
+    def held_up(self):
+        """Processes of WEB_UID's porters, whoever's children they are by now."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            with contextlib.suppress(OSError), open('/proc/%s/comm' % pid, encoding='utf-8') as file:
+                if file.read().strip() == 'sb-%d' % WEB_UID:
+                    found.append(pid)
+        return found
+
+
+class NoRight(Locks):
+    """The same of a user who may register nothing at all."""
+    labels = {'good': Closing.labels['good']}
+
+    def send(self, packet, fds, client=None):
+        return super().send(b'REQUEST=register\n', fds, client)
+
+    def test_registered(self):
+        """It is not even looked at."""
+        self.begin()
         self.others_are_served()
         self.assertEqual(self.sockets('evil'), [])
-        self.assertEqual(len(self.sockets('good')), 1)
 
 
 class Ends(Closing):
@@ -310,9 +354,102 @@ class Exhausted(Closing):
         self.assertEqual(attacker.hear(), 'done')
         self.assertEqual(self.porters(), PORTERS_PER_USER)
         self.others_are_served()
+        self.keepers_are_bounded()
         self.broker.kill()
         self.broker.start()
         self.others_are_served()
+
+
+    def keepers_are_bounded(self):
+        """Further files are kept by some processes, which do not end either; the last one does not try."""
+        def hide(file):
+            client = self.broker.client(WEB_UID)
+            with contextlib.suppress(BrokenPipeError):
+                self.send(b'evil#', [file], client)
+            client.socket.close()
+
+        for i in range(KEEPERS_PER_USER + 2):
+            filesystem = self.filesystem({fuse.WRITE}, fuse.WRITEBACK_CACHE)
+            with self.broker_stopped():
+                self.assertEqual(self.attack(lambda: attacks.dirty(filesystem, hide)).hear(), 'done')
+            self.others_are_served(1)
+            eventually(lambda: self.ending() == min(i + 1, KEEPERS_PER_USER), 'it is held up')
+        self.assertEqual(self.broker.processes().count('sb-keeper'), KEEPERS_PER_USER + 1)
+        self.others_are_served()
+
+    def ending(self):
+        """Keepers that would have ended by now: they have closed what the kernel lets them close."""
+        n = 0
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            with contextlib.suppress(OSError):
+                with open('/proc/%s/comm' % pid, encoding='utf-8') as file:
+                    keeper = file.read().strip() == 'sb-keeper'
+                n += keeper and not os.path.exists('/proc/%s/fd/0' % pid)
+        return n
+
+
+class Kept(Closing):
+    """
+    The broker itself has a socket (WhenEmpty=hold), which its service has made into a connection that
+    lingers: whoever closes it last waits.
+    """
+    labels = {
+        'evil': 'AllowUser=%d\nWhenEmpty=hold\nHoldTimeout=200ms\n' % WEB_UID,
+        'good': Closing.labels['good'],
+    }
+
+    def lingers(self, then):
+        def attack():
+            peer, listener = (socket.create_server(('127.0.0.1', 0)) for _ in range(2))
+            client = self.broker.client(WEB_UID)
+            assert client.short('evil', [listener]) == 'OK'
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.connect(peer.getsockname())
+            attacks.linger(listener)
+            listener.close()
+            then(client)
+            return client, peer
+
+        self.assertEqual(self.attack(attack).hear(), 'done')
+
+    def test_unregistered(self):
+        self.lingers(lambda client: client.ask('unregister', LABEL='evil'))
+        self.others_are_served()
+
+    def test_replaced(self):
+        self.lingers(lambda client: client.short('evil', [socket.create_server(('127.0.0.1', 0))]))
+        self.others_are_served()
+
+    def test_time_is_up(self):
+        self.lingers(lambda client: None)
+        self.end_attack()
+        eventually(lambda: not [s for s in self.sockets('evil') if s.get('own') != 'yes'], 'given up')
+        self.others_are_served()
+
+    def test_stopped(self):
+        self.lingers(lambda client: None)
+        self.broker.stop()
+        self.broker.start()
+        self.others_are_served()
+
+
+class Demoted(Closing):
+    """Who administers no more is not served as one who does."""
+
+    def prepare(self):
+        self.broker.conf('AdminGroup=4242\n')
+
+    def test_reload(self):
+        filesystem = self.filesystem({fuse.FLUSH})
+        with self.broker.client(WEB_UID, [4242]) as client, \
+                self.broker.client(WEB_UID, [4242]) as other:
+            self.assertTrue(other.ask('reload').ok)
+            self.broker.conf('')
+            self.assertTrue(client.ask('reload').ok)  # it gets its answer
+            with contextlib.suppress(BrokenPipeError):
+                other.send(b'REQUEST=version\n', [filesystem.open()])
+            self.others_are_served()
+            self.assertEqual(client.receive(), (b'', []), 'the end')
 
 
 class Slow(Closing):

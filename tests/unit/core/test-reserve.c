@@ -45,10 +45,20 @@ static void test_wanted(void **state)
 	assert_int_equal(wanted(w, "REQUEST=register\nLABEL=web\nLABEL=keep\n"), FILES_PASSED_ON);
 	assert_int_equal(wanted(w, "REQUEST=register\nLABEL=web\nLABEL=other\n"), FILES_UNWANTED);
 	assert_int_equal(wanted(w, "REQUEST=status\n"), FILES_UNWANTED);
+	assert_int_equal(wanted(w, "REQUEST=register\n"), FILES_UNWANTED);
+	assert_int_equal(wanted(w, "REQUEST=register\nPIDFD=yes\n"), FILES_UNWANTED);
 	assert_int_equal(wanted(w, "REQUEST=unregister\nLABEL=web\n"), FILES_UNWANTED);
 	assert_int_equal(wanted(w, "LABEL=web\nREQUEST=register\n"), FILES_UNWANTED);
 	w->actor.uid = 0;
 	assert_int_equal(wanted(w, "nobody#"), FILES_LOOKED_AT);
+}
+
+/* Root's, which nobody is charged for. */
+static int reserve(struct world *w, uint32_t *slots, size_t n)
+{
+	struct quota_charge charge = { 0 };
+
+	return core_slots_reserve(w->core, 0, slots, n, &charge, &w->error);
 }
 
 static void test_reserve_and_release(void **state)
@@ -57,7 +67,7 @@ static void test_reserve_and_release(void **state)
 	struct request_socket sockets[3] = { 0 };
 	uint32_t slots[3];
 
-	assert_int_equal(core_slots_reserve(w->core, slots, 3), 0);
+	assert_int_equal(reserve(w, slots, 3), 0);
 	assert_int_equal(w->core->registry->slots.used, 3);
 	for (size_t i = 0; i < 3; i++) {
 		sockets[i].slot = slots[i];
@@ -83,13 +93,13 @@ static void test_no_slots_left(void **state)
 	uint32_t slots[4];
 
 	range_take(&w->core->registry->slots, SB_SLOTS_MAX - 3);
-	assert_int_equal(core_slots_reserve(w->core, slots, 4), -E2BIG);
+	assert_int_equal(reserve(w, slots, 4), -E2BIG);
 	assert_int_equal(w->core->registry->slots.used, SB_SLOTS_MAX - 3);
-	assert_int_equal(core_slots_reserve(w->core, slots, 3), 0);
+	assert_int_equal(reserve(w, slots, 3), 0);
 	range_give(&w->core->registry->slots, slots[0], 3);
 	for (size_t n = 1; n <= 3; n++) {
 		fake_calls_begin(&w->calls, n, EIO);
-		assert_int_equal(core_slots_reserve(w->core, slots, 3), -EIO);
+		assert_int_equal(reserve(w, slots, 3), -EIO);
 		assert_int_equal(w->core->registry->slots.used, SB_SLOTS_MAX - 3);
 	}
 }
@@ -101,7 +111,7 @@ static void test_start_heeds_them(void **state)
 	struct world *w = *state;
 	uint32_t slots[2], first;
 
-	assert_int_equal(core_slots_reserve(w->core, slots, 2), 0);
+	assert_int_equal(reserve(w, slots, 2), 0);
 	first = slots[0];
 	w->kernel->slots[first].cookie = 77;
 	for (int i = 0; i < 2; i++) { /* and the run after that */
@@ -110,6 +120,51 @@ static void test_start_heeds_them(void **state)
 		assert_int_equal(w->kernel->slots[first].cookie, 0);
 		assert_int_equal(w->kernel->slots[first].owner, SB_SLOT_RESERVED);
 	}
+}
+
+/* Nobody is there who could store into them. */
+static void test_start_alone(void **state)
+{
+	struct world *w = *state;
+	uint32_t slots[2];
+
+	assert_int_equal(reserve(w, slots, 2), 0);
+	w->kernel->slots[slots[0]].cookie = 77;
+	w->alone = true;
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(w->core->registry->slots.used, 0);
+	assert_int_equal(w->kernel->slots[slots[0]].cookie, 0);
+	assert_int_equal(w->kernel->slots[slots[0]].owner, 0);
+	assert_int_equal(w->kernel->slots[slots[1]].owner, 0);
+}
+
+/* They are the user's who sends the sockets, as long as they are on their way. */
+static void test_charged(void **state)
+{
+	struct world *w = *state;
+	struct quota_charge charges[3] = { { 0 } };
+	struct request_socket sockets[4] = { 0 };
+	uint32_t slots[4];
+
+	range_take(&w->core->registry->slots, SB_SLOTS_MAX - 8);
+	assert_int_equal(core_slots_reserve(w->core, 33, slots, 4, &charges[0], &w->error), 0);
+	assert_int_equal(quota_used(w->quota, QUOTA_SOCKETS), 4);
+	check_refusal(w, core_slots_reserve(w->core, 33, slots, 1, &charges[1], &w->error), EDQUOT,
+		      "uid 33 has 4 sockets registered or on their way, and sends 1 more; its "
+		      "share of the broker's 65536 slots is 4 just now");
+	assert_int_equal(core_slots_reserve(w->core, 34, slots, 2, &charges[1], &w->error),
+			 -EDQUOT);
+	assert_int_equal(core_slots_reserve(w->core, 34, &slots[3], 1, &charges[1], &w->error), 0);
+	quota_charge_clear(&charges[1]);
+	/* One that failed is not charged. */
+	fake_calls_begin(&w->calls, 1, EIO);
+	assert_int_equal(core_slots_reserve(w->core, 35, slots, 1, &charges[2], &w->error), -EIO);
+	assert_null(charges[2].user);
+	quota_charge_clear(&charges[0]);
+	for (size_t i = 0; i < 4; i++)
+		sockets[i].slot = slots[i];
+	core_slots_release(w->core, &sockets[3], 1);
+	assert_int_equal(quota_used(w->quota, QUOTA_SOCKETS), 0);
 }
 
 /* What could not be stored, or not be looked at, is refused like any other. */
@@ -121,7 +176,7 @@ static void test_what_the_porter_says(void **state)
 	uint32_t slot;
 	int fd = fake_tcp(w->host, "127.0.0.1", 8080);
 
-	assert_int_equal(core_slots_reserve(w->core, &slot, 1), 0);
+	assert_int_equal(reserve(w, &slot, 1), 0);
 	socket = (struct request_socket){ .slot = slot, .facts = *fake_facts(w->host, fd) };
 	request.n_fds = 1;
 	request.sockets = &socket;
@@ -168,7 +223,7 @@ static void test_hold_without_the_socket(void **state)
 	int fd = fake_tcp(w->host, "127.0.0.1", 8080);
 	uint32_t slot;
 
-	assert_int_equal(core_slots_reserve(w->core, &slot, 1), 0);
+	assert_int_equal(reserve(w, &slot, 1), 0);
 	socket = (struct request_socket){ .slot = slot, .facts = *fake_facts(w->host, fd) };
 	w->kernel->slots[slot].cookie = socket.facts.cookie;
 	request.n_fds = 1;
@@ -221,6 +276,8 @@ int main(void)
 		TEST(test_reserve_and_release),
 		TEST(test_no_slots_left),
 		TEST(test_start_heeds_them),
+		TEST(test_start_alone),
+		TEST(test_charged),
 		TEST(test_what_the_porter_says),
 		TEST(test_apply_without_its_file),
 		TEST(test_hold_without_the_socket),

@@ -111,6 +111,7 @@ int world_start_on(struct world *w, const struct state_port *state, const struct
 	int r = -ENOMEM;
 
 	world_stop(w);
+	all.alone = w->alone;
 	all.fds = passed;
 	all.n_fds = pass_all(w, passed);
 	w->in_core = true;
@@ -212,6 +213,7 @@ static void look_at(struct world *w, int fd, struct request_socket *s, bool pass
 static int request_by_porter(struct world *w, struct request *request)
 {
 	struct request_socket sockets[SB_WIRE_FDS_MAX] = { 0 };
+	struct quota_charge charge = { 0 };
 	uint32_t slots[SB_WIRE_FDS_MAX];
 	int passed[SB_WIRE_FDS_MAX];
 	const int *fds = request->fds;
@@ -222,13 +224,14 @@ static int request_by_porter(struct world *w, struct request *request)
 		core_request(w->core, request, &w->reply);
 		return 0;
 	}
-	r = core_slots_reserve(w->core, slots, request->n_fds);
+	r = core_slots_reserve(w->core, w->actor.uid, slots, request->n_fds, &charge, &w->error);
 	if (r < 0)
-		return sb_fail(&w->error, -r, "no room for %zu sockets", request->n_fds);
+		return r;
 	for (size_t i = 0; i < request->n_fds; i++) {
 		sockets[i].slot = slots[i];
 		look_at(w, fds[i], &sockets[i], wanted == FILES_PASSED_ON, &passed[i]);
 	}
+	quota_charge_clear(&charge);
 	request->sockets = sockets;
 	request->fds = wanted == FILES_PASSED_ON ? passed : NULL;
 	core_request(w->core, request, &w->reply);

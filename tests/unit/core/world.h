@@ -35,6 +35,7 @@ struct world {
 	bool in_core;              /* a call of the core is under way */
 
 	struct actor actor; /* who asks; root to begin with */
+	bool alone;         /* no process of an earlier run is there, at the next start */
 	bool by_porter;     /* files are handed in by a porter, also root's */
 	struct sb_message request;
 	struct reply reply; /* of the last ask() */

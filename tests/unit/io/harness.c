@@ -11,10 +11,12 @@
 #include <sys/un.h>
 
 #include "broker/base/log.h"
+#include "broker/io/keepers.h"
 #include "broker/io/porter.h"
 #include "broker/io/zygote.h"
 
-#define TURNS_MAX 10000 /* of a millisecond, at most */
+#define HELD_UP_OFFSET 8 /* of the "sockmap" */
+#define TURNS_MAX 10000  /* of a millisecond, at most */
 
 size_t count_fds(void)
 {
@@ -98,12 +100,13 @@ static enum files_wanted wants_files(void *data, struct request *request)
 								   : FILES_LOOKED_AT;
 }
 
-static int reserve(void *data, uint32_t *slots, size_t n)
+static int reserve(void *data, uid_t uid, uint32_t *slots, size_t n, struct quota_charge *charge,
+		   struct sb_error *error)
 {
 	struct harness *h = data;
 
 	if (h->reserved + (int)n > h->n_slots)
-		return -E2BIG;
+		return sb_fail(error, E2BIG, "no room for %zu sockets", n);
 	for (size_t i = 0; i < n; i++)
 		slots[i] = 1000 + (uint32_t)i;
 	h->reserved += (int)n;
@@ -132,15 +135,27 @@ static void forked(void *data)
 	struct harness *h = data;
 
 	server_forked(h->server);
+	keepers_forked(h->keepers);
 }
 
 /* In a porter: slot 1000 takes sockets, the next one is in use; the "sockmap" is a file, into which
  * that a socket came is written. */
 static int store(int sockmap, uint32_t slot, int fd)
 {
+	char held_up;
+
+	while (pread(sockmap, &held_up, 1, HELD_UP_OFFSET) == 1 && held_up)
+		usleep(1000);
 	if (slot != 1000)
 		return -EEXIST;
 	return pwrite(sockmap, &fd, sizeof(fd), 0) == sizeof(fd) ? 0 : -errno;
+}
+
+void hold_up_storing(struct harness *h, bool hold)
+{
+	const char held_up = hold;
+
+	assert_int_equal(pwrite(h->sockmap, &held_up, 1, HELD_UP_OFFSET), 1);
 }
 
 static int drop_privilege(void)
@@ -170,7 +185,10 @@ int harness_setup(void **state)
 	h->fds_before = count_fds();
 	h->n_slots = SB_WIRE_FDS_MAX;
 	h->gate[0] = h->gate[1] = -1;
-	h->zygote = zygote_new(porter_main, &porter);
+	h->zygote = zygote_new(
+		(const zygote_child[PROCESS_KINDS]){
+			[PROCESS_PORTER] = porter_main, [PROCESS_KEEPER] = keeper_main },
+		&porter);
 	strcpy(h->dir, "/tmp/test-server-XXXXXX");
 	assert_non_null(mkdtemp(h->dir));
 	snprintf(h->path, sizeof(h->path), "%s/socket", h->dir);
@@ -187,8 +205,9 @@ int harness_setup(void **state)
 		fail_msg("%s", error.message);
 	h->quota = quota_new();
 	h->sockmap = memfd_create("sockmap", MFD_CLOEXEC);
-	h->server =
-		server_new(h->loop, listener, &h->options, &calls, h->quota, h->zygote, h->sockmap);
+	h->keepers = keepers_new(loop_base(h->loop), h->zygote);
+	h->server = server_new(h->loop, listener, &h->options, &calls, h->quota, h->zygote,
+			       h->keepers, &(struct porter_files){ h->sockmap, h->sockmap });
 	assert_non_null(h->server);
 	*state = h;
 	return 0;
@@ -199,6 +218,7 @@ int harness_teardown(void **state)
 	struct harness *h = *state;
 
 	server_free(h->server);
+	keepers_free(h->keepers);
 	quota_free(h->quota);
 	zygote_free(h->zygote);
 	loop_free(h->loop);

@@ -18,6 +18,7 @@ struct harness {
 	struct loop *loop;
 	struct quota *quota;
 	struct zygote *zygote;
+	struct keepers *keepers;
 	struct server *server;
 	struct server_options options;
 	bool nobody_administers; /* all clients are served by porters */
@@ -44,6 +45,9 @@ int harness_teardown(void **state);
 void harness_options(struct harness *h, unsigned connections, unsigned per_user, uint64_t us);
 
 /* A new client, not blocking; the caller's. */
+/* Porters that are to store a socket do so when HOLD is false again. */
+void hold_up_storing(struct harness *h, bool hold);
+
 int client_new(struct harness *h);
 /* Sends a packet with fds (ended by -1; NULL: none): 0 or a negative errno. */
 int client_send(int fd, const char *packet, size_t n, const int *fds);

@@ -6,15 +6,21 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include "broker/io/keepers.h"
 #include "broker/io/outbox.h"
+#include "broker/io/zygote.h"
 
 struct box {
 	struct event_base *base;
 	int ours, theirs;
 	struct outbox outbox;
+	struct zygote *zygote;
+	struct keepers *keepers;
 	size_t fds_before;
 	struct porter_message message;
 };
+
+static const zygote_child children[PROCESS_KINDS] = { [PROCESS_KEEPER] = keeper_main };
 
 static int setup(void **state)
 {
@@ -22,11 +28,13 @@ static int setup(void **state)
 	int pair[2];
 
 	b->fds_before = count_fds();
+	b->zygote = zygote_new(children, NULL);
 	b->base = event_base_new();
+	b->keepers = keepers_new(b->base, b->zygote);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	b->ours = pair[0];
 	b->theirs = pair[1];
-	assert_int_equal(outbox_init(&b->outbox, b->base, b->ours), 0);
+	assert_int_equal(outbox_init(&b->outbox, b->base, b->ours, b->keepers, 1000), 0);
 	*state = b;
 	return 0;
 }
@@ -36,7 +44,9 @@ static int teardown(void **state)
 	struct box *b = *state;
 
 	outbox_clear(&b->outbox);
+	keepers_free(b->keepers);
 	event_base_free(b->base);
+	zygote_free(b->zygote);
 	close(b->ours);
 	sb_close(b->theirs);
 	assert_int_equal(count_fds(), b->fds_before);
@@ -103,7 +113,7 @@ static void test_clear(void **state)
 	outbox_clear(&b->outbox);
 	outbox_clear(&b->outbox);
 	b->theirs = sb_close(b->theirs);
-	assert_int_equal(outbox_init(&b->outbox, b->base, b->ours), 0);
+	assert_int_equal(outbox_init(&b->outbox, b->base, b->ours, b->keepers, 1000), 0);
 	send_number(b, 1);
 	assert_true(outbox_is_empty(&b->outbox));
 }

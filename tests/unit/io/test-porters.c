@@ -200,7 +200,7 @@ static void test_no_slots(void **state)
 
 	h->n_slots = 1;
 	assert_int_equal(client_send(a, "web#", 4, (const int[]){ listener, listener, -1 }), 0);
-	check_refusal(h, a, "ERR E2BIG there is no room for 2 sockets");
+	check_refusal(h, a, "ERR E2BIG no room for 2 sockets");
 	assert_int_equal(client_send(a, "web#", 4, (const int[]){ listener, -1 }), 0);
 	check_reply(h, a, "OK");
 	assert_int_equal(h->handled, 1);
@@ -523,20 +523,54 @@ static void test_stuck_porters(void **state)
 	assert_true(harness_until(h, no_porters));
 }
 
+static bool slot_is_reserved(struct harness *h)
+{
+	return h->reserved == 1;
+}
+
+/* A porter that stores for as long as the test wants: its slot is reserved. */
+static void begin_storing(struct harness *h, int client)
+{
+	_cleanup_close_ int listener = listener_new();
+
+	hold_up_storing(h, true);
+	assert_int_equal(client_send(client, "web#", 4, (const int[]){ listener, -1 }), 0);
+	assert_true(harness_until(h, slot_is_reserved));
+}
+
+/* It may store after the server is gone: the slot stays reserved. */
 static void test_server_goes(void **state)
 {
 	struct harness *h = *state;
-	_cleanup_close_ int a = client_new(h), b = client_new(h), listener = listener_new();
+	_cleanup_close_ int a = client_new(h), b = client_new(h);
 
 	ask(h, a, "fine");
 	ask(h, b, "fine");
-	assert_int_equal(client_send(a, "web#", 4, (const int[]){ listener, -1 }), 0);
+	begin_storing(h, a);
 	assert_int_equal(client_ask(b, "REQUEST=big\n"), 0);
 	harness_idle(h);
 	server_free(h->server);
 	h->server = NULL;
+	assert_int_equal(h->reserved, 1);
+	hold_up_storing(h, false);
 	assert_true(harness_until(h, no_porters));
+}
+
+/* One that has ended stores nothing any more. */
+static void test_porter_killed_while_it_stores(void **state)
+{
+	struct harness *h = *state;
+	_cleanup_close_ int a = client_new(h);
+	pid_t pids[PIDS_MAX];
+
+	begin_storing(h, a);
+	assert_int_equal(porters(pids, PIDS_MAX), 1);
+	kill(pids[0], SIGKILL);
+	assert_null(client_reply(h, a, NULL));
+	assert_true(harness_until(h, no_porters));
+	harness_idle(h);
 	assert_int_equal(h->reserved, 0);
+	assert_int_equal(quota_used(h->quota, QUOTA_SOCKETS), 0);
 }
 
 int main(void)
@@ -560,6 +594,7 @@ int main(void)
 		TEST(test_zygote_killed),
 		TEST(test_stuck_porters),
 		TEST(test_server_goes),
+		TEST(test_porter_killed_while_it_stores),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

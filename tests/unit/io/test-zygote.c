@@ -13,6 +13,10 @@
 #include "broker/io/zygote.h"
 
 /* Tells over the first fd what it was told, and how many fds there are. */
+static void child(void *data, const int *fds, size_t n);
+
+static const zygote_child children[PROCESS_KINDS] = { [PROCESS_PORTER] = child };
+
 static void child(void *data, const int *fds, size_t n)
 {
 	char text[128];
@@ -44,14 +48,14 @@ static void check_said(int fd, const char *text)
 static void test_nothing_else_is_open(void **state)
 {
 	int pair[2], other = open("/dev/null", O_RDONLY);
-	struct zygote *z = zygote_new(child, "hello");
+	struct zygote *z = zygote_new(children, "hello");
 	char text[32];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	for (size_t n = 1; n < 4; n++) {
 		int fds[] = { pair[1], other, other };
 
-		assert_int_equal(zygote_spawn(z, fds, n), 0);
+		assert_int_equal(zygote_spawn(z, PROCESS_PORTER, fds, n), 0);
 		snprintf(text, sizeof(text), "hello %zu %zu", n, n + 3);
 		check_said(pair[0], text);
 	}
@@ -72,20 +76,20 @@ static pid_t only_child(void)
 static void test_killed(void **state)
 {
 	int pair[2], again[2];
-	struct zygote *z = zygote_new(child, "x");
+	struct zygote *z = zygote_new(children, "x");
 	pid_t first;
 
 	while (!(first = only_child())) /* the last test's goes */
 		usleep(1000);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, again), 0);
-	assert_int_equal(zygote_spawn(z, (int[]){ pair[1], pair[1] }, 2), 0);
+	assert_int_equal(zygote_spawn(z, PROCESS_PORTER, (int[]){ pair[1], pair[1] }, 2), 0);
 	close(pair[1]);
 	check_said(pair[0], "x 2 5");
 	kill(first, SIGKILL);
 	while (only_child() == first)
 		usleep(1000);
-	assert_int_equal(zygote_spawn(z, (int[]){ again[1] }, 1), 0);
+	assert_int_equal(zygote_spawn(z, PROCESS_PORTER, (int[]){ again[1] }, 1), 0);
 	check_said(again[0], "x 1 4");
 	assert_int_not_equal(only_child(), 0);
 	assert_int_equal(write(pair[0], "still there", 11), 11);
@@ -98,7 +102,7 @@ static void test_killed(void **state)
 /* It goes when its owner does, and signals to all are not for it. */
 static void test_end(void **state)
 {
-	struct zygote *z = zygote_new(child, "x");
+	struct zygote *z = zygote_new(children, "x");
 	pid_t pid;
 
 	while (!(pid = only_child()))

@@ -361,7 +361,7 @@ static void test_fds(void **state)
 			assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 			found++;
 		}
-		assert_int_equal(found, 2); /* the directory and the lock */
+		assert_int_equal(found, 3); /* the directory, twice, and the lock */
 		for (size_t i = 0; i < SIDES; i++) {
 			save(f, sides[i].change, "+ x\n.\n");
 			assert_int_equal(stage(f, sides[i].change, "+ y\n.\n"), 0);
