@@ -299,16 +299,21 @@ static int start(struct core *c, const struct core_config *config, struct reserv
 	c->dataplane.info(c->dataplane.self, &info);
 	if (info.renewed)
 		r = members_write_all(c, error);
+	/* Before any labels are: from then on missing rules were removed by somebody. */
+	if (r == 0 && !saved->rules)
+		r = replay_compact(c, c->rules, error);
 	if (r == 0)
 		r = core_configure(c, config, error);
 	if (r == 0 && !info.renewed)
 		r = write_other_labels(c, error);
-	if (r < 0)
+	if (r < 0) {
+		c->state.rollback(c->state.self);
 		return r;
+	}
 	clear_strangers(c, rs);
 	core_labels_collect(c);
 	r = core_stage_labels(c, error);
-	if (r == 0 && saved->journal_length > 0)
+	if (r == 0 && saved->rules && saved->journal_length > 0)
 		r = replay_compact(c, c->rules, error);
 	if (r < 0) {
 		c->state.rollback(c->state.self);

@@ -130,6 +130,24 @@ struct state_port state_port(struct state *s)
 
 /* -- open and close --------------------------------------------------------------------------- */
 
+/* The first start saves rules, if there are none, with the labels, and their journal is there
+ * before (store_replace): where labels have a number, rules that left no trace were removed by
+ * somebody. */
+static void missing_rules(const struct state *s, const struct state_saved *saved,
+			  struct sb_error *damage)
+{
+	const struct store *rules = &s->stores[RULES];
+
+	if (damage->code || rules->exists || saved->rules.journal ||
+	    s->stores[LABELS].newest_epoch == 0)
+		return;
+	sb_fail(damage, EPROTO,
+		"state files %s and %s in %s are missing: restore them, or let %s have the line "
+		"\"%s0\" alone to start without what they said",
+		rules->kind->file, rules->kind->journal, s->directory.path, rules->kind->journal,
+		rules->kind->journal_head);
+}
+
 int state_open(const char *dir, struct state **ret, struct state_saved *saved,
 	       struct sb_error *error)
 {
@@ -150,6 +168,7 @@ int state_open(const char *dir, struct state **ret, struct state_saved *saved,
 		r = store_load(&s->stores[RULES], &s->directory, &saved->rules, &damage, error);
 	if (r < 0)
 		return r;
+	missing_rules(s, saved, &damage);
 	/* Without sockets that are alive there is nothing to lose with labels; rules are wanted. */
 	if (damage.code)
 		return sb_fail(error, damage.code, "%s", damage.message);
@@ -185,7 +204,7 @@ void state_forked(struct state *s)
 
 void state_erase(struct state *s)
 {
-	for (size_t i = 0; i < STORES; i++) {
+	for (size_t i = 0; i < STORES; i++) { /* labels first: missing_rules */
 		const struct store_kind *k = &kinds[i];
 		const char *const names[] = { k->file, k->file_new, k->journal, k->journal_new };
 

@@ -43,9 +43,9 @@ static int damaged_file(struct sb_error *damage, const struct directory *d,
 			const struct store_kind *k, const char *what)
 {
 	return sb_fail(damage, EPROTO,
-		       "state file %s/%s %s: restore it, or remove it and %s to start without what "
-		       "they say",
-		       d->path, k->file, what, k->journal);
+		       "state file %s/%s %s: restore it, or remove it and let %s have the line "
+		       "\"%s0\" alone to start without what they say",
+		       d->path, k->file, what, k->journal, k->journal_head);
 }
 
 /* Of the journal of S; the first to be found out counts. */
@@ -53,19 +53,15 @@ static void damaged_journal(struct sb_error *damage, const struct directory *d,
 			    const struct store *s, const char *what)
 {
 	const struct store_kind *k = s->kind;
+	const bool whole = s->exists && !s->headless;
 
 	if (damage->code)
 		return;
-	if (s->exists && !s->headless)
-		sb_fail(damage, EPROTO,
-			"state file %s/%s %s: restore it, or let it have the line \"%s%" PRIu64
-			"\" alone to start without what it said",
-			d->path, k->journal, what, k->journal_head, s->epoch);
-	else
-		sb_fail(damage, EPROTO,
-			"state file %s/%s %s: restore that, or remove this to start without what "
-			"they say",
-			d->path, k->journal, what);
+	sb_fail(damage, EPROTO,
+		"state file %s/%s %s: restore %s, or let %s have the line \"%s%" PRIu64
+		"\" alone to start without what %s said",
+		d->path, k->journal, what, whole ? "it" : "that", whole ? "it" : "this",
+		k->journal_head, s->epoch, whole ? "it" : "they");
 }
 
 static int load_file(struct store *s, const struct directory *d, struct store_text *t,

@@ -238,6 +238,56 @@ class Found(StateTest):
         os.rename(state + '.real', state)
 
 
+class FirstRun(BrokerTest):
+    """A broker that was never asked to apply, nor started again."""
+
+    def setUp(self):
+        super().setUp()
+        self.tcp('a')
+        self.register('web', 'a')
+        self.rule('web', 'tcp', '192.0.2.0/24', '80')
+        self.broker.stop()
+
+    def remove(self, *names):
+        for name in names:
+            os.unlink(os.path.join(self.broker.state, name))
+
+    def assertStartRefused(self, words):
+        done = subprocess.run(self.broker.command_line(), capture_output=True, text=True,
+                              timeout=harness.TIMEOUT, check=False,
+                              env={**os.environ, **harness.SANITIZER_ENV})
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(words, done.stderr)
+        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), 'a')
+        return done.stderr
+
+    def test_journal_missing(self):
+        self.remove('journal')
+        self.assertStartRefused('journal is missing')
+
+    def test_both_missing(self):
+        """What the sentence says to write is taken."""
+        self.remove('rules', 'journal')
+        line = re.search('let journal have the line "(.*)" alone', self.assertStartRefused(
+            'rules and journal in %s are missing' % self.broker.state))[1]
+        with open(os.path.join(self.broker.state, 'journal'), 'w', encoding='utf-8') as file:
+            file.write(line + '\n')
+        self.broker.start()
+        self.assertEqual(self.rules_text(), '')
+        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), REFUSED)
+
+    def test_damaged(self):
+        with open(os.path.join(self.broker.state, 'rules'), 'a', encoding='utf-8') as file:
+            file.write('tcp 192.0.2.0/24 443 web\n')
+        line = re.search('remove it and let journal have the line "(.*)" alone',
+                         self.assertStartRefused('longer than it was written'))[1]
+        self.remove('rules')
+        with open(os.path.join(self.broker.state, 'journal'), 'w', encoding='utf-8') as file:
+            file.write(line + '\n')
+        self.broker.start()
+        self.assertEqual(self.rules_text(), '')
+
+
 class FileSystem(StateTest):
     """The state is on a small file system of its own."""
 

@@ -150,6 +150,45 @@ static void test_empty_state(void **state)
 	assert_int_equal(w->core->registry->n_labels, 0);
 }
 
+/* There are saved rules from the first start on, and no labels without them: by that, missing ones
+ * are told from none. */
+static void test_rules_are_saved_first(void **state)
+{
+	struct world *w = *state;
+
+	assert_non_null(w->state->rules.data);
+	fake_dataplane_free(w->kernel);
+	w->kernel = fake_dataplane_new(&w->calls, w->host);
+	w->calls.limit[FAKE_CALL_group_load] = w->calls.limit[FAKE_CALL_slot_owner] = 10;
+	for (size_t n = 1, failed = 1; failed; n++) {
+		forget_state(w);
+		fake_calls_begin(&w->calls, n, EIO);
+		world_start(w);
+		failed = w->calls.failed;
+		fake_calls_begin(&w->calls, 0, 0);
+		assert_true(w->state->rules.data || !w->state->labels.data);
+		assert_false(fake_state_busy(w->state));
+	}
+	forget_state(w);
+	assert_int_equal(world_start(w), 0);
+	assert_non_null(w->state->rules.data);
+	assert_string_equal(w->state->rules.data, "");
+}
+
+/* Changes without rules before them, as former versions had them. */
+static void test_changes_alone(void **state)
+{
+	static const char changes[] = "+ tcp 192.0.2.0/24 80 web\n.\n";
+	struct world *w = *state;
+
+	fake_blob_clear(&w->state->rules);
+	fake_blob_set(&w->state->journal, changes, strlen(changes));
+	assert_int_equal(world_start(w), 0);
+	check_rules(w, "tcp 192.0.2.0/24 80 web\n");
+	assert_string_equal(w->state->rules.data, "tcp 192.0.2.0/24 80 web\n");
+	assert_null(w->state->journal.data);
+}
+
 /* What no link leads to steers nothing: no reason to refuse. */
 static void test_empty_state_and_nothing_attached(void **state)
 {
@@ -681,6 +720,8 @@ int main(void)
 		TEST(test_lost_sockets),
 		TEST(test_empty_kernel),
 		TEST(test_empty_state),
+		TEST(test_rules_are_saved_first),
+		TEST(test_changes_alone),
 		TEST(test_empty_state_and_nothing_attached),
 		TEST(test_empty_state_and_unreadable_slots),
 		TEST(test_strangers),

@@ -131,9 +131,9 @@ void save(struct fixture *f, enum state_part part, const char *text)
 }
 
 const struct side sides[SIDES] = {
+	{ STATE_RULES, STATE_RULES_APPEND, "rules", "journal", "# sockbroker-journal epoch=" },
 	{ STATE_LABELS, STATE_LABELS_APPEND, "labels", "labels.journal",
 	  "# sockbroker-labels-journal epoch=" },
-	{ STATE_RULES, STATE_RULES_APPEND, "rules", "journal", "# sockbroker-journal epoch=" },
 };
 
 const struct store_text *saved_text(const struct fixture *f, const struct side *side)

@@ -49,7 +49,7 @@ int stage(struct fixture *f, enum state_part part, const char *text);
 int commit(struct fixture *f);
 void save(struct fixture *f, enum state_part part, const char *text);
 
-/* Labels and rules: both are kept the same way. */
+/* Rules and labels: both are kept the same way, but labels are never the first to be saved. */
 struct side {
 	enum state_part whole, change;
 	const char *file, *journal; /* names */

@@ -10,8 +10,8 @@
 
 #include "broker/model/snapshot.h"
 
-#define LABELS (&sides[0])
-#define RULES (&sides[1])
+#define RULES (&sides[0])
+#define LABELS (&sides[1])
 
 static const char *const all_names[] = { "labels", "labels.journal", "rules", "journal", "lock" };
 
@@ -251,7 +251,8 @@ static void test_rules_cut_or_longer(void **state)
 		check_open_refused(f, EPROTO, "/rules ");
 		assert_non_null(strstr(f->error.message,
 				       n < head ? "does not begin as one" : "is cut short"));
-		assert_non_null(strstr(f->error.message, "restore it, or remove it and journal"));
+		assert_non_null(
+			strstr(f->error.message, "restore it, or remove it and let journal have"));
 	}
 	strcpy(whole + length, "x");
 	write_text(f, "rules", whole);
@@ -358,6 +359,42 @@ static void test_journals_removed(void **state)
 	check_open_refused(f, EPROTO, "/journal is missing");
 }
 
+/* Also when the journal was all that there was: what broker was here is known from the labels. */
+static void test_rules_removed(void **state)
+{
+	struct fixture *f = *state;
+
+	save(f, STATE_RULES_APPEND, "+ x\n.\n");
+	save(f, STATE_LABELS, "l\n");
+	check_saved(f, RULES, NULL, "+ x\n.\n");
+	remove_file(f, "journal");
+	check_open_refused(f, EPROTO, "state files rules and journal in ");
+	assert_non_null(strstr(f->error.message, "let journal have the line"));
+	remove_file(f, "labels"); /* the journal of labels is enough to know */
+	check_open_refused(f, EPROTO, "rules and journal in ");
+	write_text(f, "journal", "# sockbroker-journal epoch=0\n");
+	reopen(f);
+	save(f, STATE_LABELS, "l\n");
+	save(f, STATE_RULES, "r\n");
+	remove_file(f, "rules");
+	remove_file(f, "journal");
+	check_open_refused(f, EPROTO, "rules and journal in ");
+	/* Version 1 did not save rules if there were none. */
+	write_text(f, "labels", "sockbroker_state\tversion=1\nend\n");
+	remove_file(f, "labels.journal");
+	check_saved(f, RULES, NULL, "");
+	/* Nor has a first start that was killed saved them. */
+	remove_file(f, "labels");
+	reopen(f);
+	assert_int_equal(stage(f, STATE_LABELS, "l\n"), 0);
+	check_saved(f, RULES, NULL, "");
+	assert_int_equal(stage(f, STATE_LABELS, "l\n"), 0);
+	assert_int_equal(stage(f, STATE_RULES, ""), 0);
+	write_text(f, "labels", "sockbroker_state\tversion=2\tepoch=1\tbytes=2\nl\n");
+	check_saved(f, RULES, NULL, "");
+	check_saved(f, LABELS, "l\n", "");
+}
+
 /* Killed between replacing the first file and its journal. */
 static void test_first_file_without_its_journal(void **state)
 {
@@ -388,6 +425,7 @@ static void test_file_older_than_its_journal(void **state)
 	struct fixture *f = *state;
 	_cleanup_free_ char *old = NULL, *journal = NULL;
 
+	save(f, STATE_RULES, "");
 	save(f, STATE_LABELS, "old\n");
 	old = read_text(f, "labels");
 	save(f, STATE_LABELS, "new\n");
@@ -411,6 +449,7 @@ static void test_labels_cut(void **state)
 	_cleanup_free_ char *whole = NULL;
 	size_t length, head;
 
+	save(f, STATE_RULES, "");
 	save(f, STATE_LABELS, "label\nend\n");
 	whole = read_text(f, "labels");
 	length = strlen(whole);
@@ -429,6 +468,7 @@ static void test_labels_of_other_versions(void **state)
 {
 	struct fixture *f = *state;
 
+	save(f, STATE_RULES, "");
 	save(f, STATE_LABELS, "end\n");
 	save(f, STATE_LABELS_APPEND, "x\n.\n");
 	for (int version = 1; version < 10; version += 8) {
@@ -699,6 +739,7 @@ int main(void)
 		TEST(test_rules_of_strangers),
 		TEST(test_journals_of_strangers),
 		TEST(test_journals_removed),
+		TEST(test_rules_removed),
 		TEST(test_first_file_without_its_journal),
 		TEST(test_file_older_than_its_journal),
 		TEST(test_labels_cut),

@@ -6,8 +6,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#define LABELS (&sides[0])
-#define RULES (&sides[1])
+#define RULES (&sides[0])
+#define LABELS (&sides[1])
 
 static void test_fresh(void **state)
 {
@@ -126,8 +126,8 @@ static void test_killed_before_commit(void **state)
 		assert_int_equal(stage(f, sides[i].change, "+ x\n.\n"), 0);
 		check_saved(f, &sides[i], "old\n", "+ x\n.\n");
 		/* What was left half-written is no matter. */
-		write_text(f, i == 0 ? "labels.new" : "rules.new", "half");
-		write_text(f, i == 0 ? "labels.journal.new" : "journal.new", "half");
+		write_text(f, i == 0 ? "rules.new" : "labels.new", "half");
+		write_text(f, i == 0 ? "journal.new" : "labels.journal.new", "half");
 		save(f, sides[i].whole, "new\n");
 		save(f, sides[i].change, "+ y\n.\n");
 		check_saved(f, &sides[i], "new\n", "+ y\n.\n");
