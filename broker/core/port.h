@@ -47,6 +47,7 @@ struct dataplane_info {
 	uint64_t netns_inode;
 	uint64_t rules_bytes;  /* kernel memory of the rules map */
 	uint32_t rule_numbers; /* rules that can be counted (RuleCounters=); 0: they are not */
+	uint32_t former_rules; /* that an earlier run's program went by; 0: none, or not known */
 	bool took_over; /* an earlier run's program steers packets to the sockets in the slots */
 	bool renewed;   /* groups, lists and owners are new and empty, and no packet meets them
 			 * before the next publish */

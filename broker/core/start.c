@@ -259,6 +259,19 @@ static void clear_strangers(struct core *c, struct reserved *rs)
 			    alive);
 }
 
+/* Nothing is left of what was saved, and no socket that would miss it: who made rules should know.
+ */
+static void say_lost_rules(const struct core *c, const struct core_saved *saved,
+			   const struct dataplane_info *info)
+{
+	size_t now = ruleset_count(c->rules);
+
+	if (!saved->rules && !saved->journal && info->former_rules > now)
+		log_warning("the saved rules are missing: %zu rules are in force, %" PRIu32
+			    " were before",
+			    now, info->former_rules);
+}
+
 /* Labels without a file, in one step; those with one were written by the configuration. */
 static int write_other_labels(struct core *c, struct sb_error *error)
 {
@@ -310,6 +323,7 @@ static int start(struct core *c, const struct core_config *config, struct reserv
 		c->state.rollback(c->state.self);
 		return r;
 	}
+	say_lost_rules(c, saved, &info);
 	clear_strangers(c, rs);
 	core_labels_collect(c);
 	r = core_stage_labels(c, error);

@@ -119,16 +119,17 @@ static int find_abi(struct dataplane *d, struct sb_error *error)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		_cleanup_close_ int fd = look(d, names[i], OBJECT_MAP, error);
 		uint64_t number;
-		uint32_t abi;
+		uint32_t abi, n_rules;
 
 		if (fd < 0 && fd != -ENOENT)
 			return fd;
 		if (fd < 0 || (d->live.program >= 0 && !program_uses(d->live.program, fd)) ||
-		    generation_identify(fd, &abi, &number) < 0)
+		    generation_identify(fd, &abi, &number, &n_rules) < 0)
 			continue;
 		if (abi > d->former_abi)
 			d->former_abi = abi;
 		d->live.number = number;
+		d->former_rules = n_rules;
 	}
 	return 0;
 }

@@ -96,6 +96,7 @@ static void info(void *self, struct dataplane_info *ret)
 		.netns_inode = d->netns_inode,
 		.rules_bytes = SB_RULES_BYTES(d->live.tables.capacity),
 		.rule_numbers = d->hits.numbers,
+		.former_rules = d->former_rules,
 		.took_over = d->took_over,
 		.renewed = d->renewed,
 		.trouble = d->trouble[0] ? d->trouble : NULL,

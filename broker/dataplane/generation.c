@@ -206,7 +206,7 @@ int generation_build(struct dataplane *d, const struct ruleset *rules, uint64_t 
 	return 0;
 }
 
-int generation_identify(int map, uint32_t *abi, uint64_t *number)
+int generation_identify(int map, uint32_t *abi, uint64_t *number, uint32_t *n_rules)
 {
 	struct sb_rules_header *header;
 	struct bpf_map_info info = {};
@@ -222,6 +222,7 @@ int generation_identify(int map, uint32_t *abi, uint64_t *number)
 		return -errno;
 	*abi = header->abi;
 	*number = header->generation;
+	*n_rules = header->abi == SB_ABI_VERSION ? header->n_rules : 0;
 	munmap(header, sizeof(*header));
 	return *abi ? 0 : -EPROTO;
 }

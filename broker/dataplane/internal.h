@@ -61,8 +61,9 @@ struct dataplane {
 	bool has_ifindex; /* the kernel's ctx->ingress_ifindex */
 	bool took_over;
 	bool unloaded;
-	uint32_t former_abi; /* of what was attached at the start; 0: nothing, or not known */
-	bool former_ours;    /* its program was pinned here, by us */
+	uint32_t former_abi;   /* of what was attached at the start; 0: nothing, or not known */
+	uint32_t former_rules; /* in its tables; 0: none, or not known */
+	bool former_ours;      /* its program was pinned here, by us */
 	bool renewed;       /* the maps from MAP_RENEWABLE on are new: the next publish pins them */
 	bool unfinished;    /* a switch is done, but for its pins' names */
 	char trouble[1024]; /* what dataplane_look() found; "": none */
@@ -164,8 +165,9 @@ void generation_close(struct generation *g);
  */
 int generation_build(struct dataplane *d, const struct ruleset *rules, uint64_t number,
 		     struct generation *ret, struct sb_error *error);
-/* What a pinned map of rules, of whatever version, says of itself; -EPROTO when it is none. */
-int generation_identify(int map, uint32_t *abi, uint64_t *number);
+/* What a pinned map of rules, of whatever version, says of itself; -EPROTO when it is none. How
+ * many rules it has is known of this version's only, else 0. */
+int generation_identify(int map, uint32_t *abi, uint64_t *number, uint32_t *n_rules);
 int edit_live(void *self, const struct ruleset *rules, const struct sb_prefix *prefix,
 	      struct sb_error *error);
 

@@ -463,6 +463,7 @@ static int programs(void *self, struct other_program *ret, size_t max)
 static void info(void *self, struct dataplane_info *ret)
 {
 	const struct fake_dataplane *f = self;
+	const struct sb_rules_header *header = (const void *)f->tables.words;
 
 	*ret = (struct dataplane_info){
 		.program_id = 7,
@@ -471,6 +472,7 @@ static void info(void *self, struct dataplane_info *ret)
 		.netns_inode = 9,
 		.rule_numbers = f->rule_numbers,
 		.rules_bytes = f->tables.capacity * sizeof(uint64_t),
+		.former_rules = header ? header->n_rules : 0,
 		.took_over = f->n_generations > 0,
 		.renewed = f->former.groups != NULL,
 		.trouble = f->trouble,

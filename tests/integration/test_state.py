@@ -287,6 +287,18 @@ class FirstRun(BrokerTest):
         self.broker.start()
         self.assertEqual(self.rules_text(), '')
 
+    def test_all_missing(self):
+        """With nothing left that would miss them, rules go, but not without a word."""
+        self.servers['a'].close()
+        self.remove(*FILES)
+        self.broker.start()
+        self.assertIn('the saved rules are missing: 0 rules are in force, 1 were before',
+                      self.broker.log())
+        self.broker.stop()
+        self.broker.start()
+        self.assertNotIn('saved rules', self.broker.log().rpartition('ready')[0].rpartition(
+            'ready')[2])
+
 
 class FileSystem(StateTest):
     """The state is on a small file system of its own."""
