@@ -115,8 +115,8 @@ static int without_labels(struct core *c, int code, const char *what, struct sb_
 			       what, strerror(-n));
 	return sb_fail(error, code,
 		       "the saved labels and sockets %s, but %d pinned sockets are in use; traffic "
-		       "goes on as it is; %s, start with the right --state, or remove the pin "
-		       "directory to start afresh",
+		       "goes on as it is; %s, start with the right --state, or remove what is in "
+		       "the pin directory to start afresh",
 		       what, n,
 		       code == EOPNOTSUPP
 			       ? "run the newer sockbroker (a downgrade is not possible)"

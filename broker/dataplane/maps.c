@@ -98,14 +98,14 @@ static int check_sockmap(const struct dataplane *d, int fd, struct sb_error *err
 	if (!has_shape(fd, MAP_SOCKMAP))
 		return sb_fail(error, EEXIST,
 			       "%s is not the map of sockets that every sockbroker pins there: "
-			       "another program made it; remove %s to start afresh",
+			       "another program made it; remove what is in %s to start afresh",
 			       path, d->directory);
 	if (d->former_ours && !program_uses(d->live.program, fd))
 		return sb_fail(
 			error, EEXIST,
 			"%s is not the map that the attached program takes sockets from, and "
 			"that one cannot be made anew: traffic goes on as it is; put it back, "
-			"or remove %s to start afresh",
+			"or remove what is in %s to start afresh",
 			path, d->directory);
 	return 0;
 }
@@ -126,7 +126,8 @@ static int sockmap_open(struct dataplane *d, bool *created, struct sb_error *err
 	if (d->former_ours)
 		return sb_fail(error, ENOENT,
 			       "%s is missing, and with it the sockets of the attached program: "
-			       "traffic goes on as it is; remove %s to start afresh",
+			       "traffic goes on as it is; remove what is in %s to start "
+			       "afresh",
 			       pin_path(d, map_name(MAP_SOCKMAP), path), d->directory);
 	r = map_create(d, MAP_SOCKMAP, error);
 	return r < 0 ? r : pin_set(d, map_name(MAP_SOCKMAP), d->maps[MAP_SOCKMAP], error);
@@ -156,7 +157,7 @@ static int map_look(struct dataplane *d, enum map_id id, bool *fits, struct sb_e
 		return sb_fail(error, EEXIST,
 			       "%s was made by another version of sockbroker, and %s/%s does not "
 			       "say which: traffic goes on as it is; start that version again, or "
-			       "remove %s to start afresh",
+			       "remove what is in %s to start afresh",
 			       pin_path(d, map_name(id), path), d->directory, PIN_RULES,
 			       d->directory);
 	d->maps[id] = TAKE_FD(fd);

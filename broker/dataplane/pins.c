@@ -12,17 +12,28 @@
 
 #include "broker/dataplane/internal.h"
 
+#define USUAL_PLACE "/sys/fs/bpf"
+
+/* In a service, what stands in the usual place may be a directory that shows of the BPF filesystem
+ * only the pin directory (docs/SYSTEMD.md): then it is that which was missing. */
 static int check_filesystem(const char *path, struct sb_error *error)
 {
+	const bool usual = strncmp(path, USUAL_PLACE, strlen(USUAL_PLACE)) == 0;
 	struct statfs fs;
 
 	if (statfs(path, &fs) < 0)
 		return sb_fail(error, errno, "the BPF filesystem at %s: %s", path, strerror(errno));
-	if ((uint32_t)fs.f_type != BPF_FS_MAGIC)
+	if ((uint32_t)fs.f_type == BPF_FS_MAGIC)
+		return 0;
+	if (usual && (uint32_t)fs.f_type != SYSFS_MAGIC)
 		return sb_fail(error, ENODEV,
-			       "%s is not on a BPF filesystem; mount one with: mount -t bpf bpf %s",
-			       path, strncmp(path, "/sys/fs/bpf", 11) == 0 ? "/sys/fs/bpf" : path);
-	return 0;
+			       "%s is not on a BPF filesystem, and something else stands in its "
+			       "place; if that is sockbroker.service's, the pin directory was "
+			       "missing: make it with: systemd-tmpfiles --create sockbroker.conf",
+			       path);
+	return sb_fail(error, ENODEV,
+		       "%s is not on a BPF filesystem; mount one with: mount -t bpf bpf %s", path,
+		       usual ? USUAL_PLACE : path);
 }
 
 static int make_directory(const char *path, struct sb_error *error)

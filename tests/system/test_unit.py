@@ -77,6 +77,12 @@ class Unit(machine.SystemTest):
     def active(self):
         return self.system.property(SERVICE, 'ActiveState') == 'active'
 
+    def said(self, words):
+        """The first line of the broker's log with WORDS in it."""
+        return machine.eventually(lambda: [
+            r['MESSAGE'] for r in self.system.journal('--unit', SERVICE) if words in r['MESSAGE']],
+            'the journal has: ' + words)[0]
+
     def units(self):
         """{label: the unit that handed its sockets in}"""
         status = json.loads(self.system.out('sockbroker', '--json', 'status'))
@@ -224,7 +230,36 @@ class Unit(machine.SystemTest):
         self.system.run('systemctl', 'restart', 'nginx', 'apache2')
         self.assertServes()
 
-    def test_13_boot(self):
+    def test_13_afresh(self):
+        """The directory of pins is removed: it is there again before the service is shut in."""
+        self.system.run('rm', '-r', PINS)
+        self.said('only as long as this broker runs')
+        self.assertServes()
+        self.system.run('systemctl', 'stop', SERVICE)
+        self.assertEqual(self.curl(NOBODYS), '')
+        self.system.run('systemctl', 'start', SERVICE)
+        self.assertEqual(self.restarts(), 0)
+        self.assertEqual(self.system.out('stat', '--format', '%U %a', PINS), 'sockbroker 700')
+        self.system.run('systemctl', 'restart', 'nginx', 'apache2')
+        self.assertServes()
+
+    def test_14_afresh_by_hand(self):
+        """Where the unit does not make it, the log says who does."""
+        drop_in = '/etc/systemd/system/sockbroker.service.d/pins.conf'
+        self.system.write(drop_in, '[Service]\nExecStartPre=\n')
+        self.system.run('systemctl', 'daemon-reload')
+        self.system.run('systemctl', 'stop', SERVICE)
+        self.system.run('rm', '-r', PINS)
+        self.system.run('systemctl', 'start', SERVICE, check=False)
+        message = self.said('is not on a BPF filesystem')
+        self.system.run(*re.search('systemd-tmpfiles .*', message)[0].split())
+        machine.eventually(self.active, 'the broker is ready')
+        self.system.remove(drop_in)
+        self.system.run('systemctl', 'daemon-reload')
+        self.system.run('systemctl', 'restart', SERVICE, 'nginx', 'apache2')
+        self.assertServes()
+
+    def test_15_boot(self):
         self.system.reboot()
         self.system.run('systemctl', 'is-active', SERVICE, SOCKET, 'nginx', 'apache2')
         self.assertServes()

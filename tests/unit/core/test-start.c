@@ -123,7 +123,7 @@ static void check_refused(struct world *w, int code, const char *part)
 
 	check_refusal(w, world_start(w), code, part);
 	assert_non_null(strstr(w->error.message, "3 pinned sockets are in use"));
-	assert_non_null(strstr(w->error.message, "remove the pin directory to start afresh"));
+	assert_non_null(strstr(w->error.message, "remove what is in the pin directory to start"));
 	after = fake_kernel_copy(w->kernel);
 	assert_null(fake_kernel_compare(before, after));
 	fake_kernel_free(before);
