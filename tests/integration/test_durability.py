@@ -1,16 +1,19 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What had its OK is there after kill -9 at any moment, what was refused is not, and what had no
-answer is there whole or not at all.
+answer is there whole or not at all; each socket in its slot and under whoever registered it.
 
-Threads ask for changes as fast as they can and keep book; again and again the broker is killed at a
-random moment, also while it starts, and the next one is held against the books.
+Threads ask for changes as fast as they can, each as a process and a user of its own, and keep book;
+again and again the broker is killed at a random moment, also while it starts, and the next one is
+held against the books.
 SOCKBROKER_TEST_KILLS says how often (200), SOCKBROKER_TEST_SEED repeats the choices.
 """
 
+import grp
 import os
 import random
 import select
+import signal
 import socket
 import subprocess
 import threading
@@ -25,11 +28,12 @@ KILLS = int(os.environ.get('SOCKBROKER_TEST_KILLS', 200))
 SEED = int(os.environ.get('SOCKBROKER_TEST_SEED', random.randrange(1 << 32)))
 
 WORKERS = 4
-LABELS = 6          # of each worker
+LABELS = 6          # of each worker; the first one holds
 RUN_MAX = 0.12      # seconds that a broker lives, mostly
 LONG_RUN = 40       # every so many-th lives over a sweep, which comes every two seconds
 START_MAX = 0.05    # seconds that one lives that is killed while it starts
 
+ADMINS = 'daemon'   # AdminGroup=
 SO_COOKIE = 57
 PREFIXES = ['192.0.2.%d/32' % i for i in range(12)] + ['192.0.2.0/24', '198.51.100.0/24']
 PORTS = ('80', '443', '8000-8099', '8100-8199')
@@ -58,12 +62,53 @@ class Books:
             self.counts[what] += 1
 
 
+class Registrant:
+    """A process that connects to the broker for a thread of this one: that is what the broker sees."""
+
+    def __init__(self, path, uid):
+        self.uid = uid
+        self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pid = os.fork()
+        if self.pid > 0:
+            theirs.close()
+            return
+        sandbox.die_with_parent()
+        os.setgroups([grp.getgrnam(ADMINS).gr_gid])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        self.ours.close()
+        while theirs.recv(1):
+            try:
+                with wire.Client(path) as client:
+                    socket.send_fds(theirs, [b'+'], [client.socket.fileno()])
+            except OSError:
+                theirs.send(b'-')
+        os._exit(0)
+
+    def connect(self):
+        """A wire.Client."""
+        self.ours.send(b'?')
+        fds = socket.recv_fds(self.ours, 1, 1)[1]
+        if not fds:
+            raise Killed
+        client = wire.Client.__new__(wire.Client)
+        client.socket = socket.socket(fileno=fds[0])
+        client.socket.settimeout(harness.TIMEOUT)
+        return client
+
+    def end(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self.ours.close()
+
+
 class Worker(threading.Thread):
     """Asks for changes of its own labels' sockets, and of everybody's rules."""
 
     def __init__(self, number, broker, books):
         super().__init__(daemon=True)
         self.broker, self.books = broker, books
+        self.registrant = Registrant(broker.socket, 64100 + number if number % 2 else 0)
         self.dice = random.Random('%d %d' % (SEED, number))
         self.names = ['w%d-%d' % (number, i) for i in range(LABELS)]
         self.labels = {name: {} for name in self.names}     # label -> {cookie: socket}
@@ -78,7 +123,7 @@ class Worker(threading.Thread):
             if self.ended:
                 return
             try:
-                with wire.Client(self.broker.socket) as client:
+                with self.registrant.connect() as client:
                     while True:
                         self.step(client)
             except (Killed, OSError):
@@ -216,20 +261,40 @@ class Worker(threading.Thread):
 
 
 class Durability(BrokerTest):
+    labels = {'w%d-0' % i: 'WhenEmpty=hold\n' for i in range(WORKERS)}
+
+    def prepare(self):
+        self.broker.conf('AdminGroup=%s\n' % ADMINS)
+
     def setUp(self):
         super().setUp()
         self.dice = random.Random(SEED)
         self.books = Books()
+        self.places = {}        # cookie -> its record, but for what may change
         self.workers = [Worker(i, self.broker, self.books) for i in range(WORKERS)]
+        self.registrants = {name: worker.registrant for worker in self.workers
+                            for name in worker.names}
+        self.unit = self.own_unit()
         for worker in self.workers:
             worker.start()
         self.addCleanup(self.end_workers)
+
+    def own_unit(self):
+        """The systemd unit that all of this runs in, as the broker sees it."""
+        with socket.socket() as sock:
+            sock.bind(('127.0.0.1', 0))
+            sock.listen()
+            self.broker.ask('register', LABEL='probe', fds=[sock])
+            unit = self.sockets('probe')[0].get('unit')
+            self.broker.ask('unregister', LABEL='probe')
+        return unit
 
     def end_workers(self):
         for worker in self.workers:
             worker.ended = True
             worker.go.set()
             worker.join(harness.TIMEOUT)
+            worker.registrant.end()
             for sockets in worker.labels.values():
                 for sock in sockets.values():
                     sock.close()
@@ -276,13 +341,30 @@ class Durability(BrokerTest):
             self.settle(found != books.rules)
         books.rules, books.pending = found, None
 
+    def check_place(self, record):
+        """Of a socket that was there before too: all that is known of it is as it was."""
+        cookie, registrant = int(record['cookie']), self.registrants[record['label']]
+        self.assertEqual((record['pid'], record['uid'], record['gid']),
+                         (str(registrant.pid),) + (str(registrant.uid),) * 2, record)
+        place = {key: record.get(key) for key in (
+            'label', 'protocol', 'address', 'slot', 'pid', 'uid', 'gid', 'unit', 'since')}
+        self.assertEqual(place, self.places.get(cookie, place))
+        self.assertEqual(record.get('unit'), self.unit)
+        return cookie, place
+
     def check_sockets(self):
-        found, slots = {}, set()
+        found, slots, places = {}, set(), {}
         for record in self.sockets():
             self.assertEqual(record['state'], 'alive')
             self.assertNotIn(record['slot'], slots)
             slots.add(record['slot'])
-            found.setdefault(record['label'], set()).add(int(record['cookie']))
+            if record.get('own') == 'yes':  # in which connections wait
+                self.assertIn(record['label'], self.labels)
+                continue
+            cookie, place = self.check_place(record)
+            places[cookie] = place
+            found.setdefault(record['label'], set()).add(cookie)
+        self.places = places
         for worker in self.workers:
             for name in worker.names:
                 now, there = worker.labels[name], found.pop(name, set())
@@ -305,6 +387,8 @@ class Durability(BrokerTest):
         key = self.dice.choice(keys)
         listeners = [sock for sock in labels[self.books.rules[key]].values()
                      if sock.type == socket.SOCK_STREAM]
+        if not listeners and self.books.rules[key] in self.labels:
+            return  # it would wait
         with socket.socket() as client:
             client.settimeout(harness.TIMEOUT)
             try:
