@@ -31,11 +31,38 @@ void fdstore_push_member(struct core *c, const struct member *m)
 	c->fdstore.push(c->fdstore.self, m->copy, socket_name(m->cookie, name));
 }
 
-void fdstore_remove_member(struct core *c, const struct member *m)
+static void remove_copies(struct core *c, uint64_t cookie)
 {
 	char name[FDSTORE_NAME_MAX + 1];
 
-	c->fdstore.remove(c->fdstore.self, socket_name(m->cookie, name));
+	c->fdstore.remove(c->fdstore.self, socket_name(cookie, name));
+}
+
+/* The first one after *M (NULL: of all) with that cookie, in *L and behind. */
+static struct member *next_member(const struct core *c, uint64_t cookie, struct label **l,
+				  const struct member *m)
+{
+	size_t i = m ? (size_t)(m - (*l)->members) + 1 : 0;
+
+	if (!m)
+		*l = registry_next(c->registry, NULL);
+	for (; *l; *l = registry_next(c->registry, *l), i = 0)
+		for (; i < (*l)->n_members; i++)
+			if ((*l)->members[i].cookie == cookie)
+				return &(*l)->members[i];
+	return NULL;
+}
+
+void fdstore_remove_member(struct core *c, const struct member *m)
+{
+	const struct member *other = NULL;
+	struct label *l = NULL;
+
+	/* One name for all labels that hold one socket. */
+	while ((other = next_member(c, m->cookie, &l, other)))
+		if (other->copy >= 0)
+			return;
+	remove_copies(c, m->cookie);
 }
 
 void fdstore_push_life(struct core *c, const struct life *life)
@@ -56,18 +83,6 @@ void fdstore_remove_life(struct core *c, const struct life *life)
 
 /* -- at start --------------------------------------------------------------------------------- */
 
-static struct member *find_member(const struct core *c, uint64_t cookie, struct label **ret)
-{
-	for (struct label *l = registry_next(c->registry, NULL); l;
-	     l = registry_next(c->registry, l)) {
-		*ret = l;
-		for (size_t i = 0; i < l->n_members; i++)
-			if (l->members[i].cookie == cookie)
-				return &l->members[i];
-	}
-	return NULL;
-}
-
 static int restore_life(struct core *c, struct core_passed_fd *passed, struct sb_error *error)
 {
 	pid_t pid;
@@ -86,23 +101,13 @@ static int restore_life(struct core *c, struct core_passed_fd *passed, struct sb
 	return r;
 }
 
-static int restore_copy(struct core *c, struct core_passed_fd *passed, struct sb_error *error)
+/* M, of L, has the copy FD (taken over). */
+static int give_copy(struct core *c, const struct label *l, struct member *m, int fd,
+		     struct sb_error *error)
 {
-	struct socket_facts facts;
-	struct label *l;
-	struct member *m = NULL;
-	int r = c->host.inspect(c->host.self, passed->fd, &facts);
+	int r;
 
-	if (r < 0)
-		return sb_fail(error, -r, "%s, which the service manager kept, cannot be read: %s",
-			       passed->name, strerror(-r));
-	if (facts.is_socket)
-		m = find_member(c, facts.cookie, &l);
-	if (!m || m->copy >= 0) {
-		c->fdstore.remove(c->fdstore.self, passed->name);
-		return 0;
-	}
-	m->copy = TAKE_FD(passed->fd);
+	m->copy = fd;
 	m->life = m->own ? NULL : life_find_pid(c, m->served_by, NULL);
 	life_add(m->life);
 	if (!m->own && !m->life && m->held_since == 0)
@@ -113,6 +118,38 @@ static int restore_copy(struct core *c, struct core_passed_fd *passed, struct sb
 	return r < 0 ? sb_fail(error, -r, "label %s: its held sockets cannot be watched: %s",
 			       l->name, strerror(-r))
 		     : 0;
+}
+
+/* Several labels may hold one socket, each with a copy of its own. */
+static int restore_copy(struct core *c, struct core_passed_fd *passed, struct sb_error *error)
+{
+	struct socket_facts facts;
+	struct label *l;
+	struct member *m = NULL;
+	int r = c->host.inspect(c->host.self, passed->fd, &facts), kept = passed->fd;
+
+	if (r < 0)
+		return sb_fail(error, -r, "%s, which the service manager kept, cannot be read: %s",
+			       passed->name, strerror(-r));
+	if (facts.is_socket)
+		m = next_member(c, facts.cookie, &l, NULL);
+	if (!m) {
+		c->fdstore.remove(c->fdstore.self, passed->name);
+		return 0;
+	}
+	for (r = 0; m && r == 0; m = next_member(c, facts.cookie, &l, m)) {
+		int fd;
+
+		if (m->copy >= 0)
+			continue; /* the store has it twice */
+		fd = TAKE_FD(passed->fd);
+		if (fd < 0)
+			r = c->host.copy(c->host.self, kept, &fd);
+		r = r < 0 ? sb_fail(error, -r, "label %s: its held sockets cannot be copied: %s",
+				    l->name, strerror(-r))
+			  : give_copy(c, l, m, fd, error);
+	}
+	return r;
 }
 
 static int restore(struct core *c, const struct core_saved *saved, const char *prefix,
@@ -146,7 +183,7 @@ void fdstore_clear(struct core *c)
 	     l = registry_next(c->registry, l))
 		for (size_t i = 0; i < l->n_members; i++)
 			if (l->members[i].copy >= 0)
-				fdstore_remove_member(c, &l->members[i]);
+				remove_copies(c, l->members[i].cookie);
 	LIST_FOREACH(life, &c->lives, entry)
 	fdstore_remove_life(c, life);
 }

@@ -13,6 +13,7 @@
 struct life;
 
 void fdstore_push_member(struct core *c, const struct member *m);
+/* M has left its label: the store forgets its copy, unless a label has one still. */
 void fdstore_remove_member(struct core *c, const struct member *m);
 void fdstore_push_life(struct core *c, const struct life *life);
 void fdstore_remove_life(struct core *c, const struct life *life);

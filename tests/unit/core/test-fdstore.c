@@ -40,6 +40,18 @@ static const struct member *member_of(struct world *w, int cookie)
 	return NULL;
 }
 
+/* How many copies of sockets that were handed in labels have. */
+static int copies(struct world *w)
+{
+	int n = 0;
+
+	for (struct label *l = registry_next(w->core->registry, NULL); l;
+	     l = registry_next(w->core->registry, l))
+		for (size_t i = 0; i < l->n_members; i++)
+			n += l->members[i].copy >= 0 && !l->members[i].own;
+	return n;
+}
+
 /* -- the fd store ----------------------------------------------------------------------------- */
 
 static void test_waiting_connections_outlive_the_broker(void **state)
@@ -125,6 +137,53 @@ static void test_taken_out(void **state)
 	config_clear(w);
 	assert_int_equal(world_reload(w), 0);
 	assert_int_equal(w->fdstore->n, 0);
+}
+
+/* One socket of two labels is one entry, and goes with the second of them. */
+static void test_socket_of_two_labels(void **state)
+{
+	struct world *w = *state;
+	struct core_label_config *l = config_label(w, "other", RULES("tcp 203.0.113.0/24 80"));
+	int fd = fake_tcp(w->host, "127.0.0.1", 8080);
+
+	l->when_empty = WHEN_EMPTY_HOLD;
+	l->hold_timeout_us = TIMEOUT_US;
+	assert_int_equal(world_reload(w), 0);
+	w->actor.pid = SERVICE;
+	assert_int_equal(ask_register(w, "web", fd), 0);
+	assert_int_equal(ask_register(w, "other", fd), 0);
+	assert_int_equal(copies(w), 2);
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(copies(w), 2);
+	fake_close_fd(w->host, fd);
+	process_ends(w, SERVICE);
+	assert_int_equal(tcp(w), fd);
+	assert_int_equal(hit(w, "tcp", "203.0.113.1", 80), fd);
+	assert_int_equal(ask(w, "REQUEST=unregister\nLABEL=other\n"), 0);
+	assert_int_equal(copies(w), 1);
+	assert_int_equal(world_start(w), 0);
+	assert_int_equal(tcp(w), fd);
+	assert_int_equal(copies(w), 1);
+	assert_int_equal(ask(w, "REQUEST=unregister\nLABEL=web\n"), 0);
+	assert_int_equal(fake_open_fds(w->host, (uint64_t)fd), 0);
+}
+
+/* A socket that had left its slot comes again: the new copy takes the former one's place. */
+static void test_registered_again(void **state)
+{
+	struct world *w = *state;
+	int fd = fake_tcp(w->host, "127.0.0.1", 8080);
+
+	w->actor.pid = SERVICE;
+	assert_int_equal(ask_register(w, "web", fd), 0);
+	w->kernel->slots[member_of(w, fd)->slot].cookie = 0;
+	assert_int_equal(ask_register(w, "web", fd), 0);
+	assert_int_equal(tcp(w), fd);
+	assert_int_equal(copies(w), 1);
+	assert_int_equal(world_start(w), 0);
+	fake_close_fd(w->host, fd);
+	process_ends(w, SERVICE);
+	assert_int_equal(tcp(w), fd);
 }
 
 static void test_unload_empties_it(void **state)
@@ -248,6 +307,8 @@ int main(void)
 		TEST(test_served_sockets),
 		TEST(test_service_ended_meanwhile),
 		TEST(test_taken_out),
+		TEST(test_socket_of_two_labels),
+		TEST(test_registered_again),
 		TEST(test_unload_empties_it),
 		TEST(test_strangers),
 		TEST(test_configured_otherwise_meanwhile),
