@@ -195,6 +195,9 @@ struct host_port {
 	void (*discard)(void *self, uid_t uid, int fd);
 	/* How many connections wait to be accepted; for UDP whether (1) a datagram waits. */
 	int (*waiting)(void *self, int fd, uint32_t *ret);
+	/* Resets the connections, or drops the datagrams, that wait in a socket. It stays bound,
+	 * and goes on listening. */
+	int (*empty)(void *self, int fd);
 	/* A pidfd of process PID, the caller's; -ESRCH when it is gone. */
 	int (*pidfd)(void *self, pid_t pid, int *ret);
 	/* The process that PIDFD stands for; -EBADF when it is no pidfd, -ESRCH when it is gone. */

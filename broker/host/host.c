@@ -171,6 +171,11 @@ static int waiting(void *self, int fd, uint32_t *ret)
 	return own_socket_waiting(fd, ret);
 }
 
+static int empty(void *self, int fd)
+{
+	return own_socket_empty(fd);
+}
+
 static int open_pidfd(void *self, pid_t pid, int *ret)
 {
 	int fd = pidfd_of(pid);
@@ -234,6 +239,7 @@ struct host_port host_port(struct host *h)
 		.close = close_fd,
 		.discard = discard,
 		.waiting = waiting,
+		.empty = empty,
 		.pidfd = open_pidfd,
 		.pidfd_pid = pidfd_pid,
 	};

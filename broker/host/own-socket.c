@@ -11,6 +11,8 @@
 
 /* The kernel takes it down to net.core.somaxconn. */
 #define BACKLOG 65535
+/* More than the largest default buffer has room for; takes some milliseconds. */
+#define DATAGRAMS_MAX 16384
 
 static int bind_loopback(int fd, int family)
 {
@@ -57,12 +59,18 @@ static int option(int fd, int name, int *ret)
 	return getsockopt(fd, SOL_SOCKET, name, ret, &size) < 0 ? -errno : 0;
 }
 
+static int listener_info(int fd, struct tcp_info *ret)
+{
+	socklen_t size = sizeof(*ret);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, ret, &size) < 0 ? -errno : 0;
+}
+
 int own_socket_waiting(int fd, uint32_t *ret)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	struct tcp_info info;
-	socklen_t size = sizeof(info);
-	int type, listening;
+	int type, listening, r;
 
 	/* A service's socket that no longer listens may be locked, by a call of its own. */
 	if (option(fd, SO_TYPE, &type) == 0 && option(fd, SO_ACCEPTCONN, &listening) == 0 &&
@@ -71,12 +79,40 @@ int own_socket_waiting(int fd, uint32_t *ret)
 		return 0;
 	}
 	/* Of a listener tcpi_unacked is the length of its accept queue (tcp_get_info). */
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
+	r = listener_info(fd, &info);
+	if (r == 0) {
 		*ret = info.tcpi_state == TCP_LISTEN ? info.tcpi_unacked : 0;
 		return 0;
 	}
-	if ((errno != EOPNOTSUPP && errno != ENOPROTOOPT) || poll(&p, 1, 0) < 0)
+	if (r != -EOPNOTSUPP && r != -ENOPROTOOPT)
+		return r;
+	if (poll(&p, 1, 0) < 0)
 		return -errno;
 	*ret = p.revents & POLLIN ? 1 : 0;
+	return 0;
+}
+
+static int empty_datagrams(int fd)
+{
+	for (unsigned i = 0; i < DATAGRAMS_MAX; i++)
+		if (recv(fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) < 0)
+			return errno == EAGAIN ? 0 : -errno;
+	return 0;
+}
+
+int own_socket_empty(int fd)
+{
+	struct tcp_info info;
+	uint32_t n;
+	int r = own_socket_waiting(fd, &n);
+
+	if (r < 0 || n == 0)
+		return r;
+	if (listener_info(fd, &info) < 0)
+		return empty_datagrams(fd);
+	/* A listener that is shut down resets all that wait, and can listen again. Its backlog is
+	 * told as tcpi_sacked (tcp_get_info). */
+	if (shutdown(fd, SHUT_RD) < 0 || listen(fd, (int)info.tcpi_sacked) < 0)
+		return -errno;
 	return 0;
 }

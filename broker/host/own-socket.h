@@ -17,3 +17,11 @@ int own_socket_open(int protocol, int family);
 
 /* How many connections wait in the TCP listener FD; for UDP, 1 if a datagram does. */
 int own_socket_waiting(int fd, uint32_t *ret);
+
+/*
+ * Resets the connections that wait in the TCP listener FD, or drops the datagrams of the UDP socket
+ * FD, for everybody who has it. It listens as before, at its port if it was bound to one: what the
+ * kernel chose it chooses anew. Of a flood of datagrams some may be left. With nothing waiting the
+ * socket is not touched.
+ */
+int own_socket_empty(int fd);

@@ -37,6 +37,7 @@
 	X(own_socket)                                                                              \
 	X(copy)                                                                                    \
 	X(waiting)                                                                                 \
+	X(empty)                                                                                   \
 	X(pidfd)                                                                                   \
 	X(pidfd_pid)                                                                               \
 	X(watch)                                                                                   \

@@ -253,6 +253,21 @@ static int waiting(void *self, int fd, uint32_t *ret)
 	return 0;
 }
 
+static int empty(void *self, int fd)
+{
+	struct fake_host *h = self;
+	int r = fake_call(h->calls, FAKE_CALL_empty);
+
+	if (r < 0)
+		return r;
+	if (!file_of(h, fd))
+		return -EBADF;
+	for (size_t i = 0; i < h->n_files; i++)
+		if (h->files[i].facts.cookie == file_of(h, fd)->facts.cookie)
+			h->files[i].waiting = 0;
+	return 0;
+}
+
 static int open_pidfd(void *self, pid_t pid, int *ret)
 {
 	struct fake_host *h = self;
@@ -291,6 +306,7 @@ struct host_port fake_host_port(struct fake_host *h)
 		.close = close_fd,
 		.discard = discard,
 		.waiting = waiting,
+		.empty = empty,
 		.pidfd = open_pidfd,
 		.pidfd_pid = pidfd_pid,
 	};

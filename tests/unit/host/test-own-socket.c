@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sockets for packets to wait in are what a service would have made. */
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -91,6 +93,77 @@ static void test_waiting(void **state)
 	assert_true(own_socket_waiting(-1, &n) < 0);
 }
 
+/* As a socket unit has it: at an address that somebody chose. */
+static int socket_of_a_unit(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
+	int chosen = own_socket_open(IPPROTO_TCP, AF_INET);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a.sin_port = (in_port_t)local_port(chosen);
+	close(chosen);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 7), 0);
+	return fd;
+}
+
+/* What waits is gone; the socket is at its place, and the next may wait. */
+static void test_emptied(void **state)
+{
+	int tcp = socket_of_a_unit(), udp = own_socket_open(IPPROTO_UDP, AF_INET);
+	int client, port = local_port(tcp);
+	char c;
+	uint32_t n;
+
+	/* Not touched without need: nobody sees it shut down. */
+	assert_int_equal(own_socket_empty(tcp), 0);
+	for (int round = 0; round < 2; round++) {
+		client = reach(tcp, SOCK_STREAM);
+		assert_int_equal(own_socket_empty(tcp), 0);
+		assert_int_equal(own_socket_waiting(tcp, &n), 0);
+		assert_int_equal(n, 0);
+		assert_int_equal(recv(client, &c, 1, 0), -1);
+		assert_int_equal(errno, ECONNRESET);
+		close(client);
+	}
+	assert_int_equal(local_port(tcp), port);
+	client = reach(tcp, SOCK_STREAM);
+	assert_int_equal(own_socket_waiting(tcp, &n), 0);
+	assert_int_equal(n, 1);
+	close(client);
+	close(tcp);
+
+	assert_int_equal(own_socket_empty(udp), 0);
+	client = reach(udp, SOCK_DGRAM);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(send(client, "xyz", i % 2 ? 3 : 0, 0), i % 2 ? 3 : 0);
+	assert_int_equal(own_socket_empty(udp), 0);
+	assert_int_equal(own_socket_waiting(udp, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(recv(udp, &c, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(send(client, "x", 1, 0), 1);
+	assert_int_equal(recv(udp, &c, 1, MSG_DONTWAIT), 1);
+	close(client);
+	close(udp);
+	assert_true(own_socket_empty(-1) < 0);
+}
+
+/* It has the backlog that whoever made it chose. */
+static void test_emptied_backlog(void **state)
+{
+	int tcp = socket_of_a_unit(), client;
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	client = reach(tcp, SOCK_STREAM);
+	assert_int_equal(own_socket_empty(tcp), 0);
+	assert_int_equal(getsockopt(tcp, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	assert_int_equal(info.tcpi_state, TCP_LISTEN);
+	assert_int_equal(info.tcpi_sacked, 7);
+	close(client);
+	close(tcp);
+}
+
 /* A datagram that came before anybody could ask tells where it was sent to. */
 static void test_datagram_knows_its_destination(void **state)
 {
@@ -119,6 +192,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_emptied),
+		cmocka_unit_test(test_emptied_backlog),
 		cmocka_unit_test(test_datagram_knows_its_destination),
 	};
 
