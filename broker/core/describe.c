@@ -47,9 +47,13 @@ static void describe_hold(struct core *c, const struct member *m, struct sb_text
 		sb_record_add(text, "held_since", "%" PRIu64, m->held_since);
 	if (m->wait_since)
 		sb_record_add(text, "waiting_since", "%" PRIu64, m->wait_since);
-	if (m->hold_ends_us)
-		sb_record_add(text, "held_for", "%" PRIu64,
-			      m->hold_ends_us > now_us ? (m->hold_ends_us - now_us) / 1000000 : 0);
+	if (m->hold_ends_us) {
+		uint64_t left_us = m->hold_ends_us > now_us ? m->hold_ends_us - now_us : 0;
+
+		sb_record_add(text, "hold_left", "%" PRIu64, left_us / 1000000);
+		/* Its former name. */
+		sb_record_add(text, "held_for", "%" PRIu64, left_us / 1000000);
+	}
 	if (c->host.waiting(c->host.self, m->copy, &waiting) == 0)
 		sb_record_add(text, "waiting", "%" PRIu32, waiting);
 }

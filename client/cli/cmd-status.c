@@ -131,12 +131,15 @@ static void see_group(struct view *v, const struct sockbroker_table *t)
 		grid_alarm(g);
 }
 
-/* "no", "yes", or "yes, 3 waiting, 87 s left". */
+/* "no", "yes", or "yes since 2026-11-26 17:28:30, 3 waiting, 87 s left". */
 static const char *held_text(const struct sockbroker_table *t, char *buf, size_t size)
 {
-	const char *waiting = cli_value(t, "waiting"), *left = cli_value(t, "held_for");
+	const char *waiting = cli_value(t, "waiting"), *left = cli_value(t, "hold_left");
 	int n = snprintf(buf, size, "%s", cli_value(t, "held"));
+	char since[64];
 
+	if (format_time(cli_value(t, "held_since"), since))
+		n += snprintf(buf + n, size - (size_t)n, " since %s", since);
 	if (*waiting && strcmp(waiting, "0") != 0)
 		n += snprintf(buf + n, size - (size_t)n, ", %.20s waiting", waiting);
 	if (*left)
@@ -151,7 +154,7 @@ static void see_socket(struct view *v, const struct sockbroker_table *t)
 	struct grid *g = &v->grids[SOCKETS];
 	bool dead = !strcmp(cli_value(t, "state"), "dead");
 	bool own = !strcmp(cli_value(t, "own"), "yes");
-	char user[REGISTRANT_USER_MAX], held[80];
+	char user[REGISTRANT_USER_MAX], held[160];
 
 	v->n_sockets++;
 	v->n_dead += dead;

@@ -3,8 +3,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/cli/format.h"
+#include "client/number.h"
 
 #define BOLD "\033[1m"
 #define RED "\033[31m"
@@ -188,6 +190,20 @@ const char *format_duration(unsigned long long seconds, char buf[static 64])
 		return buf;
 	}
 	snprintf(buf, 64, "%llu s", seconds);
+	return buf;
+}
+
+const char *format_time(const char *seconds, char buf[static 64])
+{
+	struct tm tm;
+	uint64_t n;
+	time_t t;
+
+	if (!number_parse(seconds, &n) || n > INT64_MAX)
+		return NULL;
+	t = (time_t)n;
+	if (!localtime_r(&t, &tm) || strftime(buf, 64, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+		return NULL;
 	return buf;
 }
 

@@ -44,5 +44,9 @@ const char *format_count(unsigned long long n, const char *noun, char buf[static
 /* Seconds as "4 d 3 h", "3 h 12 min", "12 min 5 s", "5 s" into BUF, returned. */
 const char *format_duration(unsigned long long seconds, char buf[static 64]);
 
+/* Seconds since the epoch, as text, as "2026-11-26 17:28:30" of this place into BUF, returned; NULL
+ * if they are no time. */
+const char *format_time(const char *seconds, char buf[static 64]);
+
 /* "198.51.100.7:80", "[2001:db8::1]:80" from two texts into BUF, returned. */
 const char *format_endpoint(const char *address, const char *port, char buf[static 128]);

@@ -26,6 +26,7 @@ static const char *const number_keys[] = {
 	"since",
 	"held_since",
 	"waiting_since",
+	"hold_left",
 	"held_for",
 	"waiting",
 	"served_by",

@@ -63,6 +63,15 @@ static void test_status(void **state)
 				       "\tactivation=failed\n"),
 		 "status", "web");
 	assert_non_null(strstr(r.out, "hold, nginx.service failed"));
+	setenv("TZ", "UTC", 1);
+	RUN_ONCE(&r, &f,
+		 answer_file("OK=1\n",
+			     "socket\tlabel=web\theld=yes\theld_since=1700000000\twaiting=3"
+			     "\thold_left=87\theld_for=87\n"
+			     "socket\tlabel=web\theld=yes\twaiting=0\n"),
+		 "status", "web");
+	assert_non_null(strstr(r.out, "yes since 2023-11-14 22:13:20, 3 waiting, 87 s left"));
+	assert_non_null(strstr(r.out, "yes\n"));
 	run_free(&r);
 }
 

@@ -133,6 +133,19 @@ static void test_words(void **state)
 	assert_string_equal(format_endpoint("2001:db8::1", "80", buf), "[2001:db8::1]:80");
 }
 
+static void test_time(void **state)
+{
+	char buf[64];
+
+	setenv("TZ", "UTC", 1);
+	assert_string_equal(format_time("1700000000", buf), "2023-11-14 22:13:20");
+	assert_string_equal(format_time("0", buf), "1970-01-01 00:00:00");
+	assert_null(format_time("", buf));
+	assert_null(format_time("soon", buf));
+	assert_null(format_time("9223372036854775807", buf));
+	assert_null(format_time("18446744073709551615", buf));
+}
+
 static void check_json(const char *type, const char *key, const char *value, const char *expected)
 {
 	json_t *v = json_from_value(type, key, value);
@@ -167,7 +180,7 @@ int main(void)
 		cmocka_unit_test(test_grid),           cmocka_unit_test(test_grid_without_headings),
 		cmocka_unit_test(test_grid_strangers), cmocka_unit_test(test_grid_color),
 		cmocka_unit_test(test_grid_error),     cmocka_unit_test(test_words),
-		cmocka_unit_test(test_json_values),
+		cmocka_unit_test(test_time),           cmocka_unit_test(test_json_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,7 +136,7 @@ static void test_waiting_ends(void **state)
 	assert_int_equal(tcp4(w), first);
 	connections_wait(w, (uint64_t)first, 3);
 	assert_string_equal(socket_value(w, first, "waiting"), "3");
-	assert_string_equal(socket_value(w, first, "held_for"), "10");
+	assert_string_equal(socket_value(w, first, "hold_left"), "10");
 	time_passes(w, TIMEOUT_US - 1);
 	assert_int_equal(tcp4(w), first);
 	time_passes(w, 1);
@@ -207,7 +207,7 @@ static void test_service_ends(void **state)
 	assert_int_equal(tcp4(w), fd);
 	assert_string_equal(socket_value(w, fd, "held"), "yes");
 	assert_string_equal(socket_value(w, fd, "held_since"), "1000000");
-	assert_string_equal(socket_value(w, fd, "held_for"), "10");
+	assert_string_equal(socket_value(w, fd, "hold_left"), "10");
 	connections_wait(w, (uint64_t)fd, 5);
 	assert_string_equal(socket_value(w, fd, "waiting"), "5");
 	time_passes(w, TIMEOUT_US);
