@@ -3,8 +3,8 @@
  * sockbroker-activate: starts units for the broker, which is not privileged to do so itself, and
  * only those that a label file names (Activate=), which is the administrator's to write. systemd
  * starts it with its socket when there is something to start, and it ends when there is nothing
- * more. One packet REQUEST=start, UNIT= on a connection has one answer, OK=1, STATE=, when the
- * unit's job is done, or a refusal (protocol/wire.h).
+ * more. One packet REQUEST=start, UNIT= on a connection has one answer, OK=1, STATE=, INVOCATION=,
+ * when the unit's job is done, or a refusal (protocol/wire.h).
  */
 #include <getopt.h>
 #include <signal.h>
@@ -68,17 +68,20 @@ static void answer(struct client *c, const struct sb_writer *w)
 	client_free(c);
 }
 
-static void on_unit_started(void *data, int r, const char *state, const struct sb_error *error)
+static void on_unit_started(void *data, int r, const char *state, const char *invocation,
+			    const struct sb_error *error)
 {
 	struct client *c = data;
 	struct sb_writer w = { 0 };
 
 	c->start = NULL; /* the starter frees it */
 	sb_writer_accept(&w, false);
-	if (r < 0)
+	if (r < 0) {
 		sb_writer_refuse(&w, false, error);
-	else
+	} else {
 		sb_writer_add(&w, "STATE", "%s", state);
+		sb_writer_add(&w, "INVOCATION", "%s", invocation);
+	}
 	answer(c, &w);
 }
 

@@ -3,6 +3,7 @@
  * that went. */
 #include "broker/activate/starter.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <systemd/sd-bus.h>
@@ -10,6 +11,8 @@
 #define SYSTEMD "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
 #define MANAGER SYSTEMD ".Manager"
+
+#define INVOCATION_TEXT 33 /* 128 bits in hex, and a NUL */
 
 struct start {
 	LIST_ENTRY(start) entry;
@@ -34,9 +37,10 @@ void start_cancel(struct start *start)
 	free(start);
 }
 
-static void finish(struct start *start, int r, const char *state, const struct sb_error *error)
+static void finish(struct start *start, int r, const char *state, const char *invocation,
+		   const struct sb_error *error)
 {
-	start->f(start->data, r, state, error);
+	start->f(start->data, r, state, invocation, error);
 	start_cancel(start);
 }
 
@@ -45,23 +49,45 @@ static void finish_refused(struct start *start, int code, const char *sentence)
 	struct sb_error error = { 0 };
 	int r = sb_fail(&error, code, "%s", sentence);
 
-	finish(start, r, NULL, &error);
+	finish(start, r, NULL, NULL, &error);
+}
+
+/* InvocationID of the unit at PATH. One that cannot be read is not known. */
+static void read_invocation(sd_bus *bus, const char *path, char ret[static INVOCATION_TEXT])
+{
+	sd_bus_error e = SD_BUS_ERROR_NULL;
+	sd_bus_message *m = NULL;
+	const uint8_t *id;
+	size_t size;
+
+	ret[0] = '\0';
+	if (sd_bus_get_property(bus, SYSTEMD, path, SYSTEMD ".Unit", "InvocationID", &e, &m,
+				"ay") >= 0 &&
+	    sd_bus_message_read_array(m, 'y', (const void **)&id, &size) > 0 &&
+	    size == INVOCATION_TEXT / 2)
+		for (size_t i = 0; i < size; i++)
+			sprintf(ret + 2 * i, "%02x", id[i]);
+	sd_bus_message_unref(m);
+	sd_bus_error_free(&e);
 }
 
 /* What became of the unit after a job that was done. */
 static void finish_done(struct start *start)
 {
 	_cleanup_free_ char *path = NULL, *state = NULL;
+	char invocation[INVOCATION_TEXT];
 	sd_bus_error e = SD_BUS_ERROR_NULL;
 	int r = sd_bus_path_encode(MANAGER_PATH "/unit", start->unit, &path);
 
 	if (r >= 0)
 		r = sd_bus_get_property_string(start->starter->bus, SYSTEMD, path, SYSTEMD ".Unit",
 					       "ActiveState", &e, &state);
-	if (r < 0)
+	if (r < 0) {
 		finish_refused(start, -r, e.message ? e.message : strerror(-r));
-	else
-		finish(start, 0, state, NULL);
+	} else {
+		read_invocation(start->starter->bus, path, invocation);
+		finish(start, 0, state, invocation, NULL);
+	}
 	sd_bus_error_free(&e);
 }
 
@@ -76,7 +102,7 @@ static void finish_job(struct start *start, const char *result)
 	}
 	r = sb_fail(&error, EIO, "it could not be started (%s): systemctl status %s says more",
 		    result, start->unit);
-	finish(start, r, NULL, &error);
+	finish(start, r, NULL, NULL, &error);
 }
 
 static int on_job_removed(sd_bus_message *m, void *data, sd_bus_error *e)

@@ -9,9 +9,11 @@
 struct starter;
 struct start;
 
-/* One unit has been started: R is 0 with STATE (its ActiveState), or a negative errno with a
- * sentence. START is freed after the call. */
-typedef void (*started)(void *data, int r, const char *state, const struct sb_error *error);
+/* One unit has been started: R is 0 with STATE (its ActiveState) and INVOCATION (its InvocationID
+ * in hex, "" when it has none), or a negative errno with a sentence. START is freed after the call.
+ */
+typedef void (*started)(void *data, int r, const char *state, const char *invocation,
+			const struct sb_error *error);
 
 /* Connects to the system bus, in EVENT (borrowed). 0 or a negative errno with a sentence. */
 int starter_new(struct starter **ret, sd_event *event, struct sb_error *error);

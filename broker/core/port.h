@@ -16,6 +16,7 @@
 
 #include "bpf/sockbroker-abi.h"
 #include "broker/base/socket-facts.h"
+#include "broker/model/label.h"
 #include "broker/model/rule.h"
 #include "broker/model/ruleset.h"
 #include "protocol/errors.h"
@@ -231,7 +232,8 @@ struct units_port {
 struct unit_start {
 	int error;   /* positive errno: it could not be started; 0: it was, or ran already */
 	bool active; /* it is active, or still becoming so */
-	const char *message; /* a sentence for people, when there is an error */
+	char invocation[INVOCATION_MAX + 1]; /* differs from one start to the next; "": unknown */
+	const char *message;                 /* a sentence for people, when there is an error */
 };
 
 /* What the event loop tells the core of. */

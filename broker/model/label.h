@@ -37,6 +37,8 @@ enum activation_state {
 
 const char *activation_state_name(enum activation_state s);
 
+#define INVOCATION_MAX 32 /* InvocationID= of a unit, in hex */
+
 /* Activate=: the unit that serves the label, started when a packet waits. */
 struct activation {
 	char *unit;           /* owned; NULL: none */

@@ -115,11 +115,11 @@ void activator_forget(struct activator *a, int fd)
 }
 
 /* 0 with the unit's state, or a negative errno with a sentence. */
-static int receive(int fd, bool *ret_active, struct sb_error *error)
+static int receive(int fd, struct unit_start *ret, struct sb_error *error)
 {
 	_cleanup_free_ struct sb_packet *packet = malloc(sizeof(*packet));
 	_cleanup_free_ struct sb_message *message = malloc(sizeof(*message));
-	const char *state;
+	const char *state, *invocation;
 	int r = packet && message ? sb_packet_receive(fd, packet) : -ENOMEM;
 
 	if (r == 0)
@@ -133,8 +133,11 @@ static int receive(int fd, bool *ret_active, struct sb_error *error)
 	if (r < 0)
 		return r;
 	state = sb_message_get(message, "STATE");
-	*ret_active = state && (!strcmp(state, "active") || !strcmp(state, "activating") ||
+	ret->active = state && (!strcmp(state, "active") || !strcmp(state, "activating") ||
 				!strcmp(state, "reloading"));
+	invocation = sb_message_get(message, "INVOCATION");
+	if (invocation && strlen(invocation) <= INVOCATION_MAX)
+		strcpy(ret->invocation, invocation);
 	return 0;
 }
 
@@ -143,7 +146,7 @@ struct unit_start activator_read(struct activator *a, int fd, uint32_t *ret_labe
 {
 	struct pending *p = find(a, fd);
 	struct unit_start start = { 0 };
-	int r = receive(fd, &start.active, error);
+	int r = receive(fd, &start, error);
 
 	*ret_label = p->label;
 	forget(p);

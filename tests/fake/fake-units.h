@@ -10,7 +10,8 @@ struct fake_units {
 	size_t n_starts; /* asked for in all */
 	char unit[64];   /* of the last one */
 	uint32_t label;
-	bool pending; /* it has not been answered */
+	bool pending;        /* it has not been answered */
+	unsigned invocation; /* of the unit; 0: not known */
 };
 
 struct fake_units *fake_units_new(struct fake_calls *calls);

@@ -345,10 +345,16 @@ void connections_wait(struct world *w, uint64_t cookie, uint32_t n)
 
 void unit_started(struct world *w, int error, bool active)
 {
-	struct unit_start start = { error, active, error ? "it cannot be" : NULL };
+	struct unit_start start = {
+		.error = error,
+		.active = active,
+		.message = error ? "it cannot be" : NULL,
+	};
 
 	assert_true(w->units->pending);
 	w->units->pending = false;
+	if (w->units->invocation)
+		snprintf(start.invocation, sizeof(start.invocation), "%u", w->units->invocation);
 	w->in_core = true;
 	core_unit_started(w->core, w->units->label, &start);
 	w->in_core = false;

@@ -73,17 +73,21 @@ static const struct {
 	const char *answer; /* NULL: it hangs up */
 	int error;
 	bool active;
-	const char *message;
+	const char *message, *invocation;
 } answers[] = {
-	{ "OK=1\nSTATE=active\n", 0, true, NULL },
-	{ "OK=1\nSTATE=activating\n", 0, true, NULL },
-	{ "OK=1\nSTATE=reloading\n", 0, true, NULL },
-	{ "OK=1\nSTATE=inactive\n", 0, false, NULL },
-	{ "OK=1\nSTATE=failed\n", 0, false, NULL },
-	{ "OK=1\n", 0, false, NULL },
-	{ "ERROR=ENOENT\nMESSAGE=Unit web.service not found.\n", ENOENT, false, "not found" },
-	{ "nonsense", EPROTO, false, "" },
-	{ NULL, EPIPE, false, "without an answer" },
+	{ "OK=1\nSTATE=active\n", 0, true, NULL, NULL },
+	{ "OK=1\nSTATE=active\nINVOCATION=\n", 0, true, NULL, "" },
+	{ "OK=1\nSTATE=active\nINVOCATION=0123456789abcdef0123456789abcdef\n", 0, true, NULL,
+	  "0123456789abcdef0123456789abcdef" },
+	{ "OK=1\nSTATE=active\nINVOCATION=0123456789abcdef0123456789abcdef0\n", 0, true, NULL, "" },
+	{ "OK=1\nSTATE=activating\n", 0, true, NULL, NULL },
+	{ "OK=1\nSTATE=reloading\n", 0, true, NULL, NULL },
+	{ "OK=1\nSTATE=inactive\n", 0, false, NULL, NULL },
+	{ "OK=1\nSTATE=failed\n", 0, false, NULL, NULL },
+	{ "OK=1\n", 0, false, NULL, NULL },
+	{ "ERROR=ENOENT\nMESSAGE=Unit web.service not found.\n", ENOENT, false, "not found", NULL },
+	{ "nonsense", EPROTO, false, "", NULL },
+	{ NULL, EPIPE, false, "without an answer", NULL },
 };
 
 static void test_answers(void **state)
@@ -104,6 +108,8 @@ static void test_answers(void **state)
 		assert_int_equal(label, 7);
 		assert_int_equal(start.error, answers[i].error);
 		assert_int_equal(start.active, answers[i].active);
+		assert_string_equal(start.invocation,
+				    answers[i].invocation ? answers[i].invocation : "");
 		if (start.error)
 			assert_non_null(strstr(start.message, answers[i].message));
 		assert_false(activator_owns(f->activator, fd));
