@@ -141,16 +141,10 @@ void activation_settle(struct label *l)
 {
 	struct activation *a = &l->activation;
 
-	for (size_t i = 0; i < l->n_members; i++) {
-		/* One that was only let go of may be nobody's. */
-		if (!member_served(&l->members[i]) || !l->members[i].life)
-			continue;
-		a->state = ACTIVATION_READY;
-		a->failures = 0;
-		a->ask_at_us = 0;
-		a->reason[0] = '\0';
-		return;
-	}
+	a->state = ACTIVATION_READY;
+	a->failures = 0;
+	a->ask_at_us = 0;
+	a->reason[0] = '\0';
 }
 
 void activation_configure(struct label *l, char *unit, uint64_t interval_us, unsigned burst)

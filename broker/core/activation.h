@@ -18,7 +18,7 @@ void activation_trigger(struct core *c, struct label *l);
 /* What time asks for. */
 void activation_update(struct core *c, struct label *l);
 
-/* L's sockets have changed: if one is served, all is well. */
+/* A service of L has come: all is well. */
 void activation_settle(struct label *l);
 
 /* L's file was read anew. UNIT (taken over) may be NULL. */

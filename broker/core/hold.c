@@ -213,6 +213,24 @@ static void store(struct core *c, const struct members_change *former, const str
 		fdstore_push_member(c, m);
 }
 
+static bool was_served(const struct members_change *former, const struct member *m)
+{
+	for (size_t i = 0; i < former->n_members; i++)
+		if (former->members[i].cookie == m->cookie && former->members[i].life == m->life)
+			return true;
+	return false;
+}
+
+/* Whether a service serves one of L's sockets that did not do so before. */
+static bool has_come(const struct label *l, const struct members_change *former)
+{
+	for (size_t i = 0; i < l->n_members; i++)
+		if (member_served(&l->members[i]) && l->members[i].life &&
+		    !was_served(former, &l->members[i]))
+			return true;
+	return false;
+}
+
 void hold_settle(struct core *c, struct members_change *m)
 {
 	const struct label *l = m->label;
@@ -222,10 +240,11 @@ void hold_settle(struct core *c, struct members_change *m)
 		store(c, m, &l->members[i]);
 		hold_alarm(c, l->members[i].hold_ends_us);
 	}
+	if (has_come(l, m))
+		activation_settle(m->label);
 	for (size_t i = 0; i < m->n_members; i++)
 		settle_former(c, m, &m->members[i]);
 	memset(m->made, 0, sizeof(m->made));
-	activation_settle(m->label);
 	if (m->n_reset > 0)
 		log_notice("label %s: %u waiting connections were reset", l->name, m->n_reset);
 }

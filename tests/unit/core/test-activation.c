@@ -175,6 +175,30 @@ static void test_given_up_until_reload(void **state)
 	assert_int_equal(w->units->n_starts, ACTIVATION_FAILURES_MAX + 1);
 }
 
+/* A service that was there before is none that comes. */
+static void test_given_up_beside_a_service(void **state)
+{
+	struct world *w = *state;
+	int fd = fake_tcp(w->host, "127.0.0.1", 8080), udp;
+
+	w->actor.pid = 300;
+	assert_int_equal(ask_register(w, "web", fd), 0);
+	udp = hit(w, "udp", "192.0.2.1", 53);
+	assert_true(udp > 0);
+	connections_wait(w, (uint64_t)udp, 1);
+	while (w->units->pending) {
+		unit_started(w, EIO, false);
+		time_passes(w, 5 * SECOND_US);
+	}
+	assert_string_equal(label_value(w, "activation"), "failed");
+	core_sweep(w->core);
+	assert_string_equal(label_value(w, "activation"), "failed");
+	assert_int_equal(tcp(w), fd);
+	assert_int_equal(hit(w, "udp", "192.0.2.1", 53), DROP);
+	assert_int_equal(ask_register(w, "web", fake_udp(w->host, "127.0.0.1", 53)), 0);
+	assert_string_equal(label_value(w, "activation"), "ready");
+}
+
 /* Somebody has repaired it and started it by hand. */
 static void test_given_up_until_a_service_takes(void **state)
 {
@@ -328,6 +352,7 @@ int main(void)
 		TEST(test_slow_service),
 		TEST(test_given_up),
 		TEST(test_given_up_until_reload),
+		TEST(test_given_up_beside_a_service),
 		TEST(test_given_up_until_a_service_takes),
 		TEST(test_given_up_until_a_service_registers),
 		TEST(test_ends_without_taking),
