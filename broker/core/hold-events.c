@@ -25,15 +25,6 @@ static bool is_own_and_over(const struct member *m, const void *data)
 	return m->own && is_over(m, *(const uint64_t *)data);
 }
 
-/* The broker lets go of a copy. If somebody else has the socket after all, it stays what it is. */
-static void let_go(struct member *m)
-{
-	m->copy = -1;
-	m->life = NULL;
-	m->served_by = 0;
-	m->held_since = m->hold_ends_us = 0;
-}
-
 /* What of L's sockets is to change; how many. */
 static size_t change_members(struct core *c, struct members_change *change, uint64_t now_us)
 {
@@ -45,7 +36,7 @@ static size_t change_members(struct core *c, struct members_change *change, uint
 		if (lost_its_service(m))
 			hold_begin(c, change->label, m);
 		else if (is_over(m, now_us))
-			let_go(m);
+			hold_forget(m); /* if somebody else has it after all, it stays */
 		else
 			continue;
 		n++;
@@ -106,11 +97,24 @@ static int apply_events(struct core *c, struct label *l, uint64_t now_us, struct
 	return r;
 }
 
+/* Others are let go of; a service manager keeps these. */
+static int empty_inherited(struct core *c, struct label *l, uint64_t now_us, struct sb_error *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < l->n_members && r == 0; i++)
+		if (l->members[i].inherited && is_over(&l->members[i], now_us))
+			r = hold_empty(c, l, &l->members[i]);
+	return r < 0 ? sb_fail(error, -r, "what waits in them cannot be reset: %s", strerror(-r))
+		     : 0;
+}
+
 static void end_holds(struct core *c, struct label *l)
 {
 	uint64_t now_us = c->host.monotonic_us(c->host.self);
 	struct sb_error error = { 0 };
 	size_t held = 0, over = 0;
+	int r;
 
 	for (size_t i = 0; i < l->n_members; i++) {
 		held += lost_its_service(&l->members[i]);
@@ -118,7 +122,10 @@ static void end_holds(struct core *c, struct label *l)
 	}
 	if (held + over == 0)
 		return;
-	if (apply_events(c, l, now_us, &error) < 0) {
+	r = empty_inherited(c, l, now_us, &error);
+	if (r == 0)
+		r = apply_events(c, l, now_us, &error);
+	if (r < 0) {
 		log_warning("label %s: held sockets stay as they are for now: %s", l->name,
 			    error.message);
 		try_again(c, l, now_us);
@@ -155,20 +162,27 @@ void hold_let_go(struct core *c, struct label *l)
 {
 	uint64_t now_us = c->host.monotonic_us(c->host.self);
 
+	/* First of all nothing more comes; if that fails the next sweep does it. */
+	hold_refresh(c, l, NULL, &(struct sb_error){ 0 });
 	for (size_t i = 0; i < l->n_members; i++)
 		if (!member_served(&l->members[i]))
 			l->members[i].hold_ends_us = now_us;
 	end_holds(c, l);
 }
 
-/* The first packet that waits in an own socket starts its time. */
+/* The first packet that waits in an own or inherited socket starts its time. */
 static void begin_waiting(struct core *c, struct label *l, struct member *m)
 {
+	bool given_up = l->activation.state == ACTIVATION_FAILED;
+
 	m->wait_since = c->host.now(c->host.self);
-	if (m->own) {
-		m->hold_ends_us = c->host.monotonic_us(c->host.self) + l->hold_timeout_us;
+	if (member_waits_first(m) && m->hold_ends_us == 0) {
+		m->hold_ends_us = c->host.monotonic_us(c->host.self);
+		m->hold_ends_us += given_up ? 0 : l->hold_timeout_us;
 		hold_alarm(c, m->hold_ends_us);
 	}
+	if (given_up) /* it came when nothing should, by the socket's own address */
+		return;
 	log_info("label %s: %s waits for a service", l->name,
 		 m->protocol == IPPROTO_UDP ? "a datagram" : "a connection");
 	activation_trigger(c, l);

@@ -19,8 +19,41 @@ void hold_alarm(struct core *c, uint64_t at_us)
 void hold_begin(struct core *c, const struct label *l, struct member *m)
 {
 	m->held_since = c->host.now(c->host.self);
-	if (!m->inherited)
+	if (!member_waits_first(m))
 		m->hold_ends_us = c->host.monotonic_us(c->host.self) + l->hold_timeout_us;
+}
+
+void hold_forget(struct member *m)
+{
+	m->copy = -1;
+	m->life = NULL;
+	m->served_by = 0;
+	m->held_since = m->hold_ends_us = 0;
+}
+
+unsigned hold_waiting(struct core *c, const struct member *m)
+{
+	uint32_t n = 0;
+
+	if (member_served(m) || m->copy < 0 || c->host.waiting(c->host.self, m->copy, &n) < 0)
+		return 0;
+	return n;
+}
+
+int hold_empty(struct core *c, const struct label *l, struct member *m)
+{
+	unsigned n = hold_waiting(c, m);
+	int r = c->host.empty(c->host.self, m->copy);
+
+	c->watch.unwatch(c->watch.self, m->copy);
+	if (r == 0)
+		r = c->watch.watch(c->watch.self, m->copy);
+	if (r < 0)
+		return r;
+	m->wait_since = m->hold_ends_us = 0;
+	if (n > 0)
+		log_notice("label %s: %u waiting connections were reset", l->name, n);
+	return 0;
 }
 
 /* -- what a change needs ---------------------------------------------------------------------- */
@@ -41,9 +74,9 @@ static bool is_covered(const struct members_change *m, unsigned udp, unsigned v6
 
 		if (member->copy < 0 || member->own)
 			continue;
-		if (v6 ? member_in_group(member, base | SB_GROUP_V6)
-		       : member_in_group(member, base | SB_GROUP_V4) ||
-				    member_in_group(member, base | SB_GROUP_DUAL))
+		if (v6 ? member_takes(member, base | SB_GROUP_V6)
+		       : member_takes(member, base | SB_GROUP_V4) ||
+				    member_takes(member, base | SB_GROUP_DUAL))
 			return true;
 	}
 	return false;
@@ -119,6 +152,12 @@ static bool wants_own(const struct members_change *m, unsigned udp, unsigned v6)
 	       !is_covered(m, udp, v6);
 }
 
+/* Of those that stay when they are given up. */
+static bool is_withheld(const struct members_change *m, const struct member *member)
+{
+	return m->withhold && !member_served(member) && member_waits_first(member);
+}
+
 int hold_adjust(struct core *c, struct members_change *m, struct sb_error *error)
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -132,15 +171,10 @@ int hold_adjust(struct core *c, struct members_change *m, struct sb_error *error
 		if (!wanted && own)
 			members_change_drop(m, has_copy, &(int){ own->copy });
 	}
-	for (size_t i = 0; i < m->n_members; i++)
-		m->members[i].withheld = m->members[i].own && m->withhold;
-	if (m->when_empty == WHEN_EMPTY_HOLD)
-		return 0;
 	for (size_t i = 0; i < m->n_members; i++) {
-		m->members[i].copy = -1;
-		m->members[i].life = NULL;
-		m->members[i].served_by = 0;
-		m->members[i].held_since = m->members[i].hold_ends_us = 0;
+		if (m->when_empty != WHEN_EMPTY_HOLD)
+			hold_forget(&m->members[i]);
+		m->members[i].withheld = is_withheld(m, &m->members[i]);
 	}
 	return 0;
 }
@@ -172,15 +206,6 @@ static const struct member *find_copy(const struct label *l, int copy)
 	return NULL;
 }
 
-static unsigned count_waiting(struct core *c, const struct member *m)
-{
-	uint32_t n = 0;
-
-	if (member_served(m) || c->host.waiting(c->host.self, m->copy, &n) < 0)
-		return 0;
-	return n;
-}
-
 static void settle_former(struct core *c, struct members_change *m, const struct member *former)
 {
 	const struct member *present;
@@ -193,7 +218,9 @@ static void settle_former(struct core *c, struct members_change *m, const struct
 		c->watch.unwatch(c->watch.self, former->copy);
 	if (present)
 		return;
-	m->n_reset += count_waiting(c, former);
+	m->n_reset += hold_waiting(c, former);
+	if (former->inherited && !member_served(former)) /* closing it would reset nothing */
+		c->host.empty(c->host.self, former->copy);
 	fdstore_remove_member(c, former);
 	c->host.discard(c->host.self, former->uid, former->copy);
 }
@@ -270,7 +297,7 @@ int hold_refresh(struct core *c, struct label *l, const size_t (*n_rules)[2],
 	for (unsigned i = 0; i < 4 && !needed; i++)
 		needed = wants_own(&change, i % 2, i / 2) != !!find_own(&change, i % 2, i / 2);
 	for (size_t i = 0; i < change.n_members && !needed; i++)
-		needed = change.members[i].own && change.members[i].withheld != change.withhold;
+		needed = change.members[i].withheld != is_withheld(&change, &change.members[i]);
 	r = needed ? members_apply(c, &change, 1, error) : 0;
 	members_change_end(&change, 1);
 	return r;

@@ -6,7 +6,8 @@
  * has rules for and no other socket, and copies of those that were handed in. A copy hides from the
  * kernel that the service died, so the service's process is watched (core/lives.h): when it ends,
  * the socket is held. Whoever takes a socket (op-take.c) serves what waits in it. Nobody waits
- * longer than HoldTimeout=: then the broker lets go, which resets what waits, and begins anew.
+ * longer than HoldTimeout=: then the broker lets go, which resets what waits, and begins anew. A
+ * socket that a service manager keeps too (inherited) is emptied instead.
  */
 #pragma once
 
@@ -14,6 +15,14 @@
 
 /* M, a socket of L, has no service any more, or none yet: its time begins. */
 void hold_begin(struct core *c, const struct label *l, struct member *m);
+
+/* M has no copy, and no service that is watched. What it had is the caller's. */
+void hold_forget(struct member *m);
+/* How many connections wait in M; 0 if it is served. */
+unsigned hold_waiting(struct core *c, const struct member *m);
+/* Resets what waits in M, a held socket of L, and has it wait for the next. 0 or a negative errno:
+ * to be tried again. */
+int hold_empty(struct core *c, const struct label *l, struct member *m);
 
 /*
  * Gives M, a change that is about to be staged, the own sockets that its label will need, takes

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Sockets of socket units, passed to the broker at each start (Service=sockbroker.service,
- * FileDescriptorName=LABEL). The service manager keeps them, so they outlive broker and service,
- * and their hold has no end.
+ * FileDescriptorName=LABEL). The service manager keeps them, so they outlive broker and service.
+ * Letting go of them would reset nothing: when the time of what waits is up they are emptied.
  */
 #pragma once
 

@@ -64,12 +64,12 @@ size_t label_sockets(const struct label *l)
 	return members_handed_in(l->members, l->n_members);
 }
 
-bool member_in_group(const struct member *m, unsigned kind)
+bool member_takes(const struct member *m, unsigned kind)
 {
 	if ((m->protocol == IPPROTO_UDP) != !!(kind & SB_GROUP_UDP))
 		return false;
 	if (m->own)
-		return (kind & ~(unsigned)SB_GROUP_UDP) == SB_GROUP_HOLD && !m->withheld;
+		return (kind & ~(unsigned)SB_GROUP_UDP) == SB_GROUP_HOLD;
 	switch (kind & ~(unsigned)SB_GROUP_UDP) {
 	case SB_GROUP_V4:
 		return m->address.family == AF_INET;
@@ -82,6 +82,11 @@ bool member_in_group(const struct member *m, unsigned kind)
 	}
 }
 
+bool member_in_group(const struct member *m, unsigned kind)
+{
+	return !m->withheld && member_takes(m, kind);
+}
+
 bool member_same_kind(const struct member *a, const struct member *b)
 {
 	return a->protocol == b->protocol && a->address.family == b->address.family;
@@ -90,6 +95,11 @@ bool member_same_kind(const struct member *a, const struct member *b)
 bool member_served(const struct member *m)
 {
 	return !m->own && m->held_since == 0;
+}
+
+bool member_waits_first(const struct member *m)
+{
+	return m->own || m->inherited;
 }
 
 /* Whether a served socket takes packets that try group KIND: those of IPv4 try two. */

@@ -74,8 +74,8 @@ struct member {
 	uint64_t since; /* seconds since the epoch */
 
 	bool own;              /* made by the broker, for packets to wait in; no registrant */
-	bool withheld;         /* of an own one: no packet gets it (ACTIVATION_FAILED) */
-	bool inherited;        /* a service manager keeps it too, for us: its hold does not end */
+	bool withheld;         /* no packet gets it (ACTIVATION_FAILED) */
+	bool inherited;        /* a service manager keeps it too, for us: it is never let go of */
 	int copy;              /* the broker's fd of it, core/hold.c closes it; -1: none */
 	struct life *life;     /* of its service; NULL: not watched */
 	pid_t served_by;       /* the same, as it was saved; 0: nobody, or not watched */
@@ -121,11 +121,17 @@ size_t members_handed_in(const struct member *members, size_t n);
 
 void members_free(struct member *members, size_t n);
 
-/* Whether M takes packets of group KIND (SB_GROUP_V4 and so on, with SB_GROUP_UDP). */
+/* Whether M can take packets of group KIND (SB_GROUP_V4 and so on, with SB_GROUP_UDP). */
+bool member_takes(const struct member *m, unsigned kind);
+/* The same, and M is not withheld. */
 bool member_in_group(const struct member *m, unsigned kind);
 
 /* Whether a service is there for M, as far as is known. */
 bool member_served(const struct member *m);
+
+/* Whether M is there for packets to wait in, whoever serves it: while it is held its time begins
+ * with the first packet, and it is there again when that is up. */
+bool member_waits_first(const struct member *m);
 
 /* Whether A and B answer for the same protocol and socket family: what --replace replaces. */
 bool member_same_kind(const struct member *a, const struct member *b);

@@ -229,6 +229,13 @@ static void test_configured_otherwise_meanwhile(void **state)
 	assert_int_equal(fake_core_fds(w->host), 0);
 }
 
+/* What waited has been accepted. */
+static void accept_all(struct world *w)
+{
+	for (size_t i = 0; i < w->host->n_files; i++)
+		w->host->files[i].waiting = 0;
+}
+
 /* -- sockets of socket units ------------------------------------------------------------------ */
 
 static void pass(struct world *w, const char *name, int fd)
@@ -253,20 +260,158 @@ static void test_inherited(void **state)
 		assert_int_equal(label_sockets(registry_find(w->core->registry, "new")), 1);
 		assert_false(member_served(member_of(w, fd)));
 	}
-	/* Packets may wait there for ever, and a service may take it. */
+	/* A service may take it. */
 	connections_wait(w, (uint64_t)fd, 1);
-	time_passes(w, 10 * TIMEOUT_US);
-	assert_int_equal(tcp(w), fd);
-	assert_true(member_of(w, fd)->wait_since > 0);
 	w->actor.pid = SERVICE;
 	assert_int_equal(ask(w, "REQUEST=take\nLABEL=web\n"), 0);
 	assert_true(member_served(member_of(w, fd)));
+	accept_all(w);
+	time_passes(w, TIMEOUT_US);
 	process_ends(w, SERVICE);
 	time_passes(w, 10 * TIMEOUT_US);
 	assert_int_equal(tcp(w), fd);
 	assert_false(member_served(member_of(w, fd)));
 	/* Where it is not held the broker needs no copy. */
 	check_refusal(w, ask(w, "REQUEST=take\nLABEL=plain\n"), ENOENT, "WhenEmpty=hold");
+}
+
+static uint32_t waiting(struct world *w, int fd)
+{
+	return w->host->files[fd - FAKE_FD_FIRST].waiting;
+}
+
+/* What waits there does so no longer than elsewhere; then the next may wait. */
+static void test_inherited_time_is_up(void **state)
+{
+	struct world *w = *state;
+	int fd = fake_tcp(w->host, "127.0.0.1", 8080);
+
+	pass(w, "web", fd);
+	assert_int_equal(world_start(w), 0);
+	for (int i = 0; i < 3; i++) {
+		time_passes(w, 10 * TIMEOUT_US); /* nothing waits */
+		connections_wait(w, (uint64_t)fd, 2);
+		assert_true(member_of(w, fd)->wait_since > 0);
+		time_passes(w, TIMEOUT_US - 1);
+		assert_int_equal(waiting(w, fd), 2);
+		time_passes(w, 1);
+		assert_int_equal(waiting(w, fd), 0);
+		assert_int_equal(member_of(w, fd)->wait_since, 0);
+		assert_false(member_served(member_of(w, fd)));
+		assert_int_equal(tcp(w), fd);
+	}
+}
+
+/* It stays as it is until what has to be done works. */
+static void test_inherited_faults(void **state)
+{
+	struct world *w = *state;
+	int fd = fake_tcp(w->host, "127.0.0.1", 8080);
+	bool tried = true;
+
+	pass(w, "web", fd);
+	assert_int_equal(world_start(w), 0);
+	for (size_t n = 1; tried; n++) {
+		connections_wait(w, (uint64_t)fd, 1);
+		fake_calls_begin(&w->calls, n, EIO);
+		time_passes(w, TIMEOUT_US);
+		tried = w->calls.failed;
+		fake_calls_begin(&w->calls, 0, 0);
+		assert_int_equal(tcp(w), fd);
+		time_passes(w, 2000000);
+		assert_int_equal(waiting(w, fd), 0);
+		assert_int_equal(tcp(w), fd);
+	}
+}
+
+static void start_activated(struct world *w, int fd)
+{
+	config_clear(w);
+	*config_label(w, "web", RULES("tcp 192.0.2.0/24 80")) = (struct core_label_config){
+		.name = "web",
+		.file = "x.label",
+		.rules = w->config.labels[0].rules,
+		.n_rules = 1,
+		.when_empty = WHEN_EMPTY_HOLD,
+		.hold_timeout_us = TIMEOUT_US,
+		.activate = "web.service",
+	};
+	pass(w, "web", fd);
+	assert_int_equal(world_start(w), 0);
+}
+
+/* Its unit is given up: what waits is reset, and nothing more comes until a reload. */
+static void test_inherited_given_up(void **state)
+{
+	struct world *w = *state;
+	int fd = fake_tcp(w->host, "127.0.0.1", 8080);
+	size_t n = 1;
+
+	start_activated(w, fd);
+	connections_wait(w, (uint64_t)fd, 2);
+	while (w->units->pending) {
+		assert_int_equal(w->units->n_starts, n++);
+		assert_int_equal(tcp(w), fd);
+		unit_started(w, EIO, false);
+		time_passes(w, 2000000);
+	}
+	assert_int_equal(waiting(w, fd), 0);
+	assert_int_equal(tcp(w), DROP);
+	assert_int_equal(label_sockets(web(w)), 1);
+	assert_false(member_served(member_of(w, fd)));
+	assert_int_equal(ask(w, "REQUEST=explain\nPROTOCOL=tcp\nADDRESS=192.0.2.1\nPORT=80\n"), 0);
+	assert_string_equal(table_get(w, "verdict", 0, "verdict"), "drop");
+	assert_string_equal(table_get(w, "verdict", 0, "agrees"), "yes");
+	w->kernel->cannot_run = true;
+	assert_int_equal(ask(w, "REQUEST=explain\nPROTOCOL=tcp\nADDRESS=192.0.2.1\nPORT=80\n"), 0);
+	assert_string_equal(table_get(w, "verdict", 0, "verdict"), "drop");
+	w->kernel->cannot_run = false;
+	/* Not by its own address either. */
+	connections_wait(w, (uint64_t)fd, 1);
+	time_passes(w, 0);
+	assert_int_equal(waiting(w, fd), 0);
+	core_sweep(w->core);
+	assert_int_equal(tcp(w), DROP);
+	assert_int_equal(w->units->n_starts, n - 1);
+	assert_int_equal(world_reload(w), 0);
+	assert_int_equal(tcp(w), fd);
+	connections_wait(w, (uint64_t)fd, 1);
+	assert_int_equal(w->units->n_starts, n);
+}
+
+/* Or until a service takes it. */
+static void test_inherited_given_up_and_taken(void **state)
+{
+	struct world *w = *state;
+	int fd = fake_tcp(w->host, "127.0.0.1", 8080);
+
+	start_activated(w, fd);
+	connections_wait(w, (uint64_t)fd, 1);
+	while (w->units->pending) {
+		unit_started(w, EIO, false);
+		time_passes(w, 2000000);
+	}
+	w->actor.pid = SERVICE;
+	assert_int_equal(ask(w, "REQUEST=take\nLABEL=web\n"), 0);
+	assert_int_equal(tcp(w), fd);
+	process_ends(w, SERVICE);
+	assert_int_equal(tcp(w), fd);
+}
+
+/* A service has a socket of its own: what waits in this one is reset, though it stays open. */
+static void test_inherited_replaced(void **state)
+{
+	struct world *w = *state;
+	int fd = fake_tcp(w->host, "127.0.0.1", 8080), own = fake_tcp(w->host, "127.0.0.1", 8081);
+
+	pass(w, "web", fd);
+	assert_int_equal(world_start(w), 0);
+	connections_wait(w, (uint64_t)fd, 3);
+	w->actor.pid = SERVICE;
+	assert_int_equal(ask_register(w, "web", own), 0);
+	assert_int_equal(warnings(w, "3 connections that waited"), 1);
+	assert_int_equal(tcp(w), own);
+	assert_int_equal(waiting(w, fd), 0);
 }
 
 static void test_inherited_while_served(void **state)
@@ -313,6 +458,11 @@ int main(void)
 		TEST(test_strangers),
 		TEST(test_configured_otherwise_meanwhile),
 		TEST(test_inherited),
+		TEST(test_inherited_time_is_up),
+		TEST(test_inherited_faults),
+		TEST(test_inherited_given_up),
+		TEST(test_inherited_given_up_and_taken),
+		TEST(test_inherited_replaced),
 		TEST(test_inherited_while_served),
 		TEST(test_inherited_refused),
 	};
