@@ -11,17 +11,16 @@
 #define PAUSE_US 100000
 /* How often a unit that runs, but has not taken the sockets yet, is looked at. */
 #define LOOK_US 1000000
+/* Whoever stops and starts a service by hand may be as quick: not counted as a failure. */
+#define QUICK_US 2000000
+/* The pause doubles for so many services that ended that quickly, to 6.4 s. */
+#define QUICK_ENDS_MAX 6
 
 static bool something_waits(struct core *c, const struct label *l)
 {
-	for (size_t i = 0; i < l->n_members; i++) {
-		const struct member *m = &l->members[i];
-		uint32_t n;
-
-		if (!member_served(m) && m->copy >= 0 &&
-		    c->host.waiting(c->host.self, m->copy, &n) == 0 && n > 0)
+	for (size_t i = 0; i < l->n_members; i++)
+		if (hold_waiting(c, &l->members[i]) > 0)
 			return true;
-	}
 	return false;
 }
 
@@ -71,24 +70,31 @@ static bool count_start(struct core *c, struct activation *a)
 	return a->starts++ < a->burst;
 }
 
+static void too_many_starts(struct core *c, struct label *l)
+{
+	struct activation *a = &l->activation;
+
+	snprintf(a->reason, sizeof(a->reason),
+		 "%u starts within %.6g s are too many (TriggerLimitBurst=, "
+		 "TriggerLimitIntervalSec=)",
+		 a->burst + 1, (double)a->interval_us / 1e6);
+	give_up(c, l);
+}
+
 static void ask(struct core *c, struct label *l)
 {
 	struct activation *a = &l->activation;
 	struct sb_error error = { 0 };
 
 	a->ask_at_us = 0;
-	if (!count_start(c, a)) {
-		snprintf(a->reason, sizeof(a->reason),
-			 "%u starts within %.6g s are too many (TriggerLimitBurst=, "
-			 "TriggerLimitIntervalSec=)",
-			 a->burst + 1, (double)a->interval_us / 1e6);
-		give_up(c, l);
+	if (!a->looking && !count_start(c, a)) {
+		too_many_starts(c, l);
 		return;
 	}
 	a->state = ACTIVATION_ASKED;
 	if (c->units.start(c->units.self, a->unit, l->id, &error) < 0)
 		failed(c, l, error.message);
-	else
+	else if (!a->looking)
 		log_info("label %s: %s is started for what waits", l->name, a->unit);
 }
 
@@ -115,6 +121,43 @@ void activation_update(struct core *c, struct label *l)
 		ask(c, l);
 }
 
+void activation_in_vain(struct core *c, struct label *l)
+{
+	if (l->activation.unit && l->activation.state != ACTIVATION_FAILED)
+		failed(c, l, "what waited was not taken in time (HoldTimeout=)");
+}
+
+void activation_ended(struct core *c, struct label *l, uint64_t after_us)
+{
+	struct activation *a = &l->activation;
+
+	if (!a->unit || a->state == ACTIVATION_FAILED)
+		return;
+	if (after_us >= QUICK_US) {
+		failed(c, l, "it has ended without accepting what waits");
+		return;
+	}
+	a->quick_ends += a->quick_ends < QUICK_ENDS_MAX;
+	ask_later(c, l, (uint64_t)PAUSE_US << a->quick_ends);
+}
+
+/* It is active, but has not taken anything yet. */
+static void look(struct core *c, struct label *l, const char *invocation)
+{
+	struct activation *a = &l->activation;
+	bool anew = a->looking && a->invocation[0] && invocation[0] &&
+		    strcmp(a->invocation, invocation) != 0;
+
+	a->looking = true;
+	snprintf(a->invocation, sizeof(a->invocation), "%s", invocation);
+	if (!anew)
+		ask_later(c, l, LOOK_US);
+	else if (!count_start(c, a)) /* it was a start after all */
+		too_many_starts(c, l);
+	else
+		failed(c, l, "it has ended without taking the sockets");
+}
+
 void core_unit_started(struct core *c, uint32_t id, const struct unit_start *start)
 {
 	struct label *l = registry_get(c->registry, id);
@@ -124,17 +167,23 @@ void core_unit_started(struct core *c, uint32_t id, const struct unit_start *sta
 	if (!a || a->state != ACTIVATION_ASKED)
 		return;
 	a->state = ACTIVATION_READY;
-	if (start->error) {
-		failed(c, l, start->message);
-	} else if (something_waits(c, l)) {
-		if (!start->active) {
-			failed(c, l, "it has ended without taking the sockets");
-			return;
-		}
-		/* Looking at it is no start, if it runs still. */
-		a->starts -= a->starts > 0;
-		ask_later(c, l, LOOK_US);
+	if (!start->error && start->active && something_waits(c, l)) {
+		look(c, l, start->invocation);
+		return;
 	}
+	a->looking = false;
+	if (start->error)
+		failed(c, l, start->message);
+	else if (!start->active && something_waits(c, l))
+		failed(c, l, "it has ended without taking the sockets");
+}
+
+static bool has_probation(const struct label *l)
+{
+	for (size_t i = 0; i < l->n_members; i++)
+		if (l->members[i].probation.since_us)
+			return true;
+	return false;
 }
 
 void activation_settle(struct label *l)
@@ -142,8 +191,12 @@ void activation_settle(struct label *l)
 	struct activation *a = &l->activation;
 
 	a->state = ACTIVATION_READY;
-	a->failures = 0;
 	a->ask_at_us = 0;
+	a->looking = false;
+	a->invocation[0] = '\0';
+	if (has_probation(l))
+		return;
+	a->failures = a->quick_ends = 0;
 	a->reason[0] = '\0';
 }
 

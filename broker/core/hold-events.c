@@ -6,6 +6,7 @@
 #include "broker/core/activation.h"
 #include "broker/core/hold.h"
 #include "broker/core/lives.h"
+#include "broker/core/probation.h"
 
 /* After a failure not at once again. */
 #define HOLD_RETRY_US 1000000
@@ -109,18 +110,41 @@ static int empty_inherited(struct core *c, struct label *l, uint64_t now_us, str
 		     : 0;
 }
 
+/* What happened in a label. */
+struct events {
+	size_t held, over;
+	uint64_t failed_us; /* how long services were on probation that have failed; 0: none has */
+	bool in_vain;       /* something waited until its time was up */
+};
+
+static struct events find_events(struct core *c, struct label *l, uint64_t now_us)
+{
+	struct events e = { 0 };
+
+	for (size_t i = 0; i < l->n_members; i++) {
+		struct member *m = &l->members[i];
+
+		if (lost_its_service(m)) {
+			uint64_t us = probation_failed(c, m);
+
+			e.held++;
+			e.failed_us = us > e.failed_us ? us : e.failed_us;
+		} else if (is_over(m, now_us)) {
+			e.over++;
+			e.in_vain |= hold_waiting(c, m) > 0;
+		}
+	}
+	return e;
+}
+
 static void end_holds(struct core *c, struct label *l)
 {
 	uint64_t now_us = c->host.monotonic_us(c->host.self);
+	struct events e = find_events(c, l, now_us);
 	struct sb_error error = { 0 };
-	size_t held = 0, over = 0;
 	int r;
 
-	for (size_t i = 0; i < l->n_members; i++) {
-		held += lost_its_service(&l->members[i]);
-		over += is_over(&l->members[i], now_us);
-	}
-	if (held + over == 0)
+	if (e.held + e.over == 0)
 		return;
 	r = empty_inherited(c, l, now_us, &error);
 	if (r == 0)
@@ -131,13 +155,18 @@ static void end_holds(struct core *c, struct label *l)
 		try_again(c, l, now_us);
 		return;
 	}
-	tell(l, held, over);
+	tell(l, e.held, e.over);
 	core_sweep_label(c, l); /* what was let go of is gone, or has an owner */
+	if (e.in_vain)
+		activation_in_vain(c, l);
+	else if (e.failed_us)
+		activation_ended(c, l, e.failed_us);
 }
 
 void hold_update(struct core *c, struct label *l)
 {
 	end_holds(c, l);
+	probation_update(c, l);
 	activation_update(c, l);
 }
 

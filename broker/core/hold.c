@@ -19,8 +19,11 @@ void hold_alarm(struct core *c, uint64_t at_us)
 void hold_begin(struct core *c, const struct label *l, struct member *m)
 {
 	m->held_since = c->host.now(c->host.self);
-	if (!member_waits_first(m))
+	if (m->probation.since_us)
+		m->hold_ends_us = m->probation.hold_ends_us;
+	else if (!member_waits_first(m))
 		m->hold_ends_us = c->host.monotonic_us(c->host.self) + l->hold_timeout_us;
+	m->probation = (struct probation){ 0 };
 }
 
 void hold_forget(struct member *m)
@@ -29,6 +32,7 @@ void hold_forget(struct member *m)
 	m->life = NULL;
 	m->served_by = 0;
 	m->held_since = m->hold_ends_us = 0;
+	m->probation = (struct probation){ 0 };
 }
 
 unsigned hold_waiting(struct core *c, const struct member *m)
@@ -266,6 +270,7 @@ void hold_settle(struct core *c, struct members_change *m)
 		life_add(l->members[i].life);
 		store(c, m, &l->members[i]);
 		hold_alarm(c, l->members[i].hold_ends_us);
+		hold_alarm(c, l->members[i].probation.look_us);
 	}
 	if (has_come(l, m))
 		activation_settle(m->label);

@@ -10,6 +10,7 @@
 #include "broker/core/hold.h"
 #include "broker/core/lives.h"
 #include "broker/core/shares.h"
+#include "broker/core/probation.h"
 
 #define TAKE_LABELS_MAX 64 /* labels of one request */
 
@@ -77,12 +78,14 @@ static int refuse_nothing(const struct label *l, struct sb_error *error)
 }
 
 /* The taker becomes the registrant. The former unit's name is freed with the label's members. */
-static int hand_over(const struct taking *t, const struct request *rq, struct member *m)
+static int hand_over(struct core *c, const struct taking *t, const struct label *l,
+		     const struct request *rq, struct member *m)
 {
 	char *unit = rq->actor->unit[0] ? strdup(rq->actor->unit) : NULL;
 
 	if (rq->actor->unit[0] && !unit)
 		return -ENOMEM;
+	probation_begin(c, l, m);
 	free(m->unit);
 	m->unit = unit;
 	m->pid = rq->actor->pid;
@@ -125,7 +128,7 @@ static int take_label(struct core *c, const struct request *rq, struct taking *t
 		t->counts[index]++;
 		r = add_copy(c, m, reply);
 		if (r == 0)
-			r = hand_over(t, rq, m);
+			r = hand_over(c, t, l, rq, m);
 	}
 	if (r < 0)
 		return sb_fail(error, -r, "label %s: its sockets cannot be handed out: %s", l->name,

@@ -45,14 +45,25 @@ struct activation {
 	uint64_t interval_us; /* at most BURST starts in that time; either 0: any number */
 	unsigned burst;
 	enum activation_state state;
-	uint64_t window_us; /* CLOCK_MONOTONIC of the first of ... */
-	unsigned starts;    /* ... so many starts within INTERVAL_US */
-	unsigned failures;  /* in a row */
-	uint64_t ask_at_us; /* when to ask again; 0: no time is set */
-	char reason[200];   /* of the last failure */
+	uint64_t window_us;                  /* CLOCK_MONOTONIC of the first of ... */
+	unsigned starts;                     /* ... so many starts within INTERVAL_US */
+	unsigned failures;                   /* in a row */
+	unsigned quick_ends;                 /* in a row, of services that had hardly come */
+	bool looking;                        /* it is asked for to see whether it runs still, ... */
+	char invocation[INVOCATION_MAX + 1]; /* ... as this; "": not known */
+	uint64_t ask_at_us;                  /* when to ask again; 0: no time is set */
+	char reason[200];                    /* of the last failure */
 };
 
 struct life; /* core/lives.h: the process that serves a socket */
+
+/* Of a service that took a socket in which something waits; core/probation.h. */
+struct probation {
+	uint64_t since_us;     /* of CLOCK_MONOTONIC; 0: there is none, or it is over */
+	uint64_t look_us;      /* when to look next */
+	uint64_t hold_ends_us; /* when the hold would have ended without it */
+	uint32_t waiting;      /* seen so last */
+};
 
 /*
  * A socket of a label. Without WhenEmpty=hold the broker has no fd of it: it lives as long as its
@@ -82,6 +93,7 @@ struct member {
 	uint64_t held_since;   /* seconds since the epoch; 0: its service lives */
 	uint64_t wait_since;   /* of a held one: since when a packet waits in it; 0: none does */
 	uint64_t hold_ends_us; /* of CLOCK_MONOTONIC; 0: no end is set */
+	struct probation probation; /* of its service */
 
 	struct quota_charge charge; /* to its registrant, while it is its label's (core/shares.h) */
 };

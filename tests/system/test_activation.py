@@ -75,8 +75,8 @@ BROKEN = '''[Service]
 ExecStart=/usr/bin/false
 '''
 UNITS_SOCKET = '''[Socket]
-ListenStream=127.0.0.1:7001
-FileDescriptorName=units
+ListenStream=127.0.0.1:%d
+FileDescriptorName=%s
 Service=sockbroker.service
 '''
 UNITS_LABEL = '''[Label]
@@ -84,6 +84,12 @@ ListenStream=192.0.2.2:82
 WhenEmpty=hold
 Activate=units-app.service
 AllowUnit=units-app.service
+'''
+BROKEN_UNITS_LABEL = BROKEN_LABEL.replace('.1:81', '.2:83') + 'HoldTimeout=20s\n'
+STALE_LABEL = '''[Label]
+ListenStream=192.0.2.2:84
+WhenEmpty=hold
+HoldTimeout=5s
 '''
 
 
@@ -113,8 +119,8 @@ class Activation(machine.SystemTest):
                 return found.decode().rpartition('\r\n')[2]
             found += data
 
-    def curl(self, address, port):
-        return self.system.run('curl', '--silent', '--max-time', '20',
+    def curl(self, address, port, seconds=20):
+        return self.system.run('curl', '--silent', '--max-time', str(seconds),
                                'http://%s:%d/' % (address, port), check=False)
 
     def status(self, label):
@@ -256,6 +262,34 @@ class Activation(machine.SystemTest):
         self.system.run('systemctl', 'reload', SERVICE)
         self.assertRegex(self.curl('192.0.2.1', 81).stdout, 'served by')
 
+    def breaks(self, command, reason):
+        """A unit with that ExecStart= fails until the label is given up; how often it started."""
+        self.system.write('/etc/systemd/system/broken.service',
+                          '[Service]\nExecStart=%s\n' % command)
+        self.system.run('systemctl', 'daemon-reload')
+        self.system.run('systemctl', 'stop', 'broken.service')
+        self.system.run('systemctl', 'reset-failed', 'broken.service', check=False)
+        self.system.run('systemctl', 'reload', SERVICE)
+        before = self.starts('broken.service')
+        self.assertEqual(self.curl('192.0.2.1', 81, 60).returncode, 56)  # reset
+        self.assertEqual(self.status('broken')['activation'], 'failed')
+        self.assertIn(reason, self.system.run('sockbroker', 'status', 'broken').stderr)
+        self.assertEqual(self.curl('192.0.2.1', 81).returncode, 7)  # refused, at once
+        return self.starts('broken.service') - before
+
+    def starts(self, unit):
+        return len({r['INVOCATION_ID'] for r in self.system.journal('--unit', unit)
+                    if 'INVOCATION_ID' in r and r['MESSAGE'].startswith('Started ')})
+
+    def test_08_takes_nothing(self):
+        """It runs for a while, but does not take the sockets."""
+        self.assertIn(self.breaks('/bin/sleep 2.5', 'without taking the sockets'), (5, 6))
+
+    def test_08_takes_and_crashes(self):
+        """It takes the sockets, and crashes before it accepts."""
+        self.assertEqual(self.breaks('sockbroker run broken -- sh -c "sleep 3; exit 1"',
+                                     'without accepting'), 5)
+
     def test_09_only_what_label_files_name(self):
         sockbroker = ('--reuid=sockbroker', '--regid=sockbroker', '--clear-groups')
         self.assertIn('OK=1', self.ask_activate('app.service', *sockbroker).stdout)
@@ -267,15 +301,12 @@ class Activation(machine.SystemTest):
 
     def test_10_socket_unit_of_the_broker(self):
         """A socket unit whose service is the broker: inherited at every start."""
-        self.system.write('/etc/systemd/system/units.socket', UNITS_SOCKET)
+        self.system.write('/etc/systemd/system/units.socket', UNITS_SOCKET % (7001, 'units'))
         self.system.write('/etc/systemd/system/units-app.service',
                           APP.replace('run app', 'run units'))
         self.system.write('/etc/sockbroker/labels.d/units.label', UNITS_LABEL)
         self.system.run('systemctl', 'daemon-reload')
-        # systemd passes it with the next start of the broker.
-        self.system.run('systemctl', 'stop', 'sockbroker.socket', SERVICE)
-        self.system.run('systemctl', 'start', 'units.socket', 'sockbroker.socket')
-        machine.eventually(lambda: self.state(SERVICE) == 'active', 'the broker is ready')
+        self.start_with('units.socket')
         sock, = self.status('units')['sockets']
         self.assertEqual((sock['address'], sock['held'], sock['pid']), ('127.0.0.1:7001', True, 1))
         self.assertRegex(self.curl('192.0.2.2', 82).stdout, 'served by')
@@ -285,11 +316,57 @@ class Activation(machine.SystemTest):
             again, = self.status('units')['sockets']
             self.assertEqual(again['cookie'], sock['cookie'])
 
+    def start_with(self, *units):
+        """Sockets of socket units are passed with the next start of the broker."""
+        self.system.run('systemctl', 'stop', 'sockbroker.socket', SERVICE)
+        self.system.run('systemctl', 'start', *units, 'sockbroker.socket')
+        machine.eventually(lambda: self.state(SERVICE) == 'active', 'the broker is ready')
+
+    def test_10_socket_unit_given_up(self):
+        """Its service fails: what waits in it is reset, although systemd keeps it."""
+        self.system.write('/etc/systemd/system/broken.socket', UNITS_SOCKET % (7002, 'broken'))
+        self.system.write('/etc/systemd/system/broken.service', BROKEN)
+        self.system.write('/etc/sockbroker/labels.d/broken.label', BROKEN_UNITS_LABEL)
+        self.system.run('systemctl', 'daemon-reload')
+        self.system.run('systemctl', 'stop', 'broken.service')
+        self.system.run('systemctl', 'reset-failed', 'broken.service', check=False)
+        self.start_with('broken.socket')
+        self.assertEqual(self.curl('192.0.2.2', 83).returncode, 56)  # reset
+        self.assertEqual(self.status('broken')['activation'], 'failed')
+        self.assertEqual(self.curl('192.0.2.2', 83).returncode, 7)  # refused, at once
+        sock, = self.status('broken')['sockets']
+        self.assertEqual((sock['held'], sock['waiting']), (True, 0))
+        explained = json.loads(self.system.out('sockbroker', '--json', 'explain', 'tcp',
+                                               '192.0.2.2', '83'))
+        self.assertEqual((explained['verdict'], explained['agrees']), ('drop', True))
+        # Repaired, and read anew.
+        self.system.write('/etc/systemd/system/broken.service',
+                          APP.replace('run app', 'run broken'))
+        self.system.run('systemctl', 'daemon-reload')
+        self.system.run('systemctl', 'reset-failed', 'broken.service')
+        self.system.run('systemctl', 'reload', SERVICE)
+        self.assertRegex(self.curl('192.0.2.2', 83).stdout, 'served by')
+        again, = self.status('broken')['sockets']
+        self.assertEqual(again['cookie'], sock['cookie'])
+
+    def test_10_socket_unit_stopped(self):
+        """What waits in its socket does so no longer than elsewhere."""
+        self.system.write('/etc/systemd/system/stale.socket', UNITS_SOCKET % (7003, 'stale'))
+        self.system.write('/etc/sockbroker/labels.d/stale.label', STALE_LABEL)
+        self.system.run('systemctl', 'daemon-reload')
+        self.start_with('stale.socket')
+        client = self.dial('192.0.2.2', 84)
+        self.system.run('systemctl', 'stop', 'stale.socket')
+        sock, = self.status('stale')['sockets']
+        self.assertEqual((sock['held'], sock['waiting']), (True, 1))
+        with self.assertRaises(ConnectionResetError):
+            client.recv(1)
+
     def test_11_no_complaints(self):
         bad = [r['MESSAGE'] for unit in (SERVICE, 'sockbroker-activate.service')
                for r in self.system.journal('--unit', unit, '--priority', 'warning')
                if r.get('_COMM', '').startswith('sockbroker')]
-        expected = ('broken', 'the service of')
+        expected = ('broken', 'the service of', 'label stale: ')
         self.assertEqual([m for m in bad if not any(e in m for e in expected)], [])
 
 

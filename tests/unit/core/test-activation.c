@@ -30,6 +30,11 @@ static int setup(void **state)
 	return 0;
 }
 
+static struct label *web(struct world *w)
+{
+	return registry_find(w->core->registry, "web");
+}
+
 static int tcp(struct world *w)
 {
 	return hit(w, "tcp", "192.0.2.1", 80);
@@ -255,13 +260,27 @@ static void test_failures_in_a_row(void **state)
 		take(w, pid);
 		accept_all(w);
 		unit_started(w, 0, true);
+		time_passes(w, SECOND_US);
 		assert_false(warned(w, "Activate=:"));
 		process_ends(w, pid);
 	}
 	assert_string_equal(label_value(w, "activation"), "ready");
 }
 
-/* It takes the sockets and crashes, over and over: too many starts within the time. */
+/* It ends, or is ended, after AFTER_US: what waited waits on, or it has been accepted. */
+static void serve(struct world *w, pid_t pid, uint64_t after_us, bool accept)
+{
+	take(w, pid);
+	if (w->units->pending)
+		unit_started(w, 0, true);
+	time_passes(w, after_us);
+	if (accept)
+		accept_all(w);
+	process_ends(w, pid);
+	connections_wait(w, (uint64_t)tcp(w), 0);
+}
+
+/* It crashes at what it accepts, over and over: too many starts within the time. */
 static void test_crash_loop(void **state)
 {
 	struct world *w = *state;
@@ -269,10 +288,8 @@ static void test_crash_loop(void **state)
 
 	connections_wait(w, (uint64_t)tcp(w), 1);
 	while (w->units->pending) {
-		take(w, ++pid);
-		unit_started(w, 0, true);
-		process_ends(w, pid);
-		connections_wait(w, (uint64_t)tcp(w), 0);
+		serve(w, ++pid, 0, true);
+		connections_wait(w, (uint64_t)tcp(w), 1);
 		assert_true(pid < 400);
 	}
 	assert_int_equal(w->units->n_starts, 20);
@@ -290,12 +307,179 @@ static void test_no_limit(void **state)
 	assert_int_equal(world_reload(w), 0);
 	connections_wait(w, (uint64_t)tcp(w), 1);
 	for (int i = 0; i < 100; i++) {
-		take(w, ++pid);
-		unit_started(w, 0, true);
-		process_ends(w, pid);
-		connections_wait(w, (uint64_t)tcp(w), 0);
+		serve(w, ++pid, 0, true);
+		connections_wait(w, (uint64_t)tcp(w), 1);
 		assert_true(w->units->pending);
 	}
+}
+
+/* It takes the sockets, and crashes before it accepts: failures, however slow it is. */
+static void test_slow_crash_loop(void **state)
+{
+	struct world *w = *state;
+	uint64_t cookie = (uint64_t)tcp(w);
+	pid_t pid = 300;
+
+	connections_wait(w, cookie, 1);
+	while (w->units->pending && pid < 310) {
+		serve(w, ++pid, 3 * SECOND_US, false);
+		time_passes(w, 5 * SECOND_US);
+	}
+	assert_int_equal(w->units->n_starts, ACTIVATION_FAILURES_MAX);
+	assert_string_equal(label_value(w, "activation"), "failed");
+	assert_true(warned(w, "without accepting what waits"));
+	assert_int_equal(fake_open_fds(w->host, cookie), 0);
+	assert_int_equal(tcp(w), DROP);
+}
+
+/* What waits does so no longer than HoldTimeout= for all the services that come and go. */
+static void crash_until_time_is_up(struct world *w, uint64_t after_us)
+{
+	uint64_t cookie = (uint64_t)tcp(w), end_us = w->host->monotonic_us + 90 * SECOND_US;
+	size_t before = w->units->n_starts;
+	static pid_t pid = 1000;
+
+	connections_wait(w, cookie, 1);
+	while ((uint64_t)tcp(w) == cookie) {
+		if (w->units->pending)
+			serve(w, ++pid, after_us, false);
+		else
+			time_passes(w, SECOND_US / 10);
+		assert_true(w->host->monotonic_us <= end_us + after_us + SECOND_US);
+	}
+	assert_int_equal(fake_open_fds(w->host, cookie), 0);
+	/* And it is started after growing pauses. */
+	assert_in_range(w->units->n_starts - before, 10, 25);
+}
+
+static void test_quick_crash_loop(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < ACTIVATION_FAILURES_MAX; i++) {
+		assert_string_equal(label_value(w, "activation"), "ready");
+		crash_until_time_is_up(w, SECOND_US / 2);
+		time_passes(w, 10 * SECOND_US);
+	}
+	assert_string_equal(label_value(w, "activation"), "failed");
+	assert_true(warned(w, "HoldTimeout="));
+}
+
+/* Restarts are no failures, however many and quick, even if connections wait at each of them. */
+static void test_quick_restarts(void **state)
+{
+	struct world *w = *state;
+	uint64_t cookie = (uint64_t)tcp(w);
+	pid_t pid = 300;
+
+	for (int i = 0; i < 100; i++) {
+		connections_wait(w, cookie, 1);
+		serve(w, ++pid, SECOND_US / 4, false);
+	}
+	assert_string_equal(label_value(w, "activation"), "ready");
+	assert_int_equal((uint64_t)tcp(w), cookie);
+	take(w, ++pid);
+	time_passes(w, SECOND_US / 4);
+	accept_all(w);
+	time_passes(w, SECOND_US);
+	assert_false(warned(w, "Activate=:"));
+	assert_int_equal(web(w)->activation.quick_ends, 0);
+	/* And of a busy one some are accepted while more come. */
+	for (int i = 0; i < 2 * ACTIVATION_FAILURES_MAX; i++) {
+		process_ends(w, pid);
+		connections_wait(w, cookie, 10);
+		take(w, ++pid);
+		time_passes(w, 3 * SECOND_US);
+		accept_all(w);
+		connections_wait(w, cookie, 9);
+		time_passes(w, 3 * SECOND_US);
+		connections_wait(w, cookie, 30);
+		assert_string_equal(label_value(w, "activation"), "ready");
+		assert_int_equal(web(w)->activation.failures, 0);
+	}
+}
+
+/* Whoever stays does not have to be seen to accept. */
+static void test_stays(void **state)
+{
+	struct world *w = *state;
+	uint64_t cookie = (uint64_t)tcp(w);
+
+	connections_wait(w, cookie, 1);
+	unit_started(w, EIO, false);
+	take(w, 300);
+	time_passes(w, 89 * SECOND_US);
+	assert_int_equal(web(w)->activation.failures, 1);
+	time_passes(w, 20 * SECOND_US);
+	assert_int_equal(web(w)->activation.failures, 0);
+	/* What waits then has all the time again. */
+	process_ends(w, 300);
+	time_passes(w, 89 * SECOND_US);
+	assert_int_equal((uint64_t)tcp(w), cookie);
+	time_passes(w, SECOND_US);
+	assert_int_not_equal((uint64_t)tcp(w), cookie);
+}
+
+/* It runs and ends, and does not take anything: what was to be a look at it has started it. */
+static void test_ends_between_looks(void **state)
+{
+	struct world *w = *state;
+	uint64_t cookie = (uint64_t)tcp(w);
+
+	connections_wait(w, cookie, 1);
+	for (int i = 0; i < 20 && w->units->pending; i++) {
+		w->units->invocation = 1 + (unsigned)i / 3;
+		unit_started(w, 0, true);
+		time_passes(w, SECOND_US);
+		if (!w->units->pending) /* a pause that grows */
+			time_passes(w, 5 * SECOND_US);
+	}
+	assert_int_equal(w->units->invocation, 1 + ACTIVATION_FAILURES_MAX);
+	assert_string_equal(label_value(w, "activation"), "failed");
+	assert_true(warned(w, "without taking the sockets"));
+	assert_int_equal(tcp(w), DROP);
+}
+
+/* Looks are no starts, but those that started it are. */
+static void test_looks_and_the_limit(void **state)
+{
+	struct world *w = *state;
+	struct core_label_config *l = (struct core_label_config *)w->config.labels;
+
+	l->trigger_burst = 2;
+	l->trigger_interval_us = 60 * SECOND_US;
+	assert_int_equal(world_reload(w), 0);
+	connections_wait(w, (uint64_t)tcp(w), 1);
+	for (int i = 0; i < 30; i++) {
+		w->units->invocation = i < 20 ? 1 : 2;
+		unit_started(w, 0, true);
+		time_passes(w, SECOND_US);
+		assert_true(w->units->pending);
+	}
+	w->units->invocation = 3;
+	unit_started(w, 0, true);
+	assert_string_equal(label_value(w, "activation"), "failed");
+	assert_true(warned(w, "3 starts within 60 s"));
+}
+
+/* It runs, and never takes anything. */
+static void test_never_takes(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < ACTIVATION_FAILURES_MAX; i++) {
+		assert_string_equal(label_value(w, "activation"), "ready");
+		connections_wait(w, (uint64_t)tcp(w), 1);
+		for (int k = 0; k < 100; k++) {
+			if (w->units->pending)
+				unit_started(w, 0, true);
+			time_passes(w, SECOND_US);
+		}
+	}
+	assert_string_equal(label_value(w, "activation"), "failed");
+	assert_true(warned(w, "HoldTimeout="));
+	assert_true(w->units->n_starts > 300);
+	assert_int_equal(tcp(w), DROP);
 }
 
 /* Nothing waits any more: there is nothing to start it for. */
@@ -306,6 +490,7 @@ static void test_nobody_waits_any_more(void **state)
 	connections_wait(w, (uint64_t)tcp(w), 1);
 	unit_started(w, EIO, false);
 	time_passes(w, 90 * SECOND_US); /* HoldTimeout= */
+	time_passes(w, SECOND_US);
 	assert_int_equal(w->units->n_starts, 1);
 	assert_string_equal(label_value(w, "activation"), "ready");
 	connections_wait(w, (uint64_t)tcp(w), 1);
@@ -359,6 +544,13 @@ int main(void)
 		TEST(test_failures_in_a_row),
 		TEST(test_crash_loop),
 		TEST(test_no_limit),
+		TEST(test_slow_crash_loop),
+		TEST(test_quick_crash_loop),
+		TEST(test_quick_restarts),
+		TEST(test_stays),
+		TEST(test_ends_between_looks),
+		TEST(test_looks_and_the_limit),
+		TEST(test_never_takes),
 		TEST(test_nobody_waits_any_more),
 		TEST(test_late_answers),
 		TEST(test_asking_fails),

@@ -300,6 +300,19 @@ static void test_inherited_time_is_up(void **state)
 		assert_false(member_served(member_of(w, fd)));
 		assert_int_equal(tcp(w), fd);
 	}
+	/* Nor for those who take it and end. */
+	connections_wait(w, (uint64_t)fd, 1);
+	time_passes(w, TIMEOUT_US / 2);
+	w->actor.pid = SERVICE;
+	assert_int_equal(ask(w, "REQUEST=take\nLABEL=web\n"), 0);
+	time_passes(w, TIMEOUT_US / 4);
+	process_ends(w, SERVICE);
+	connections_wait(w, (uint64_t)fd, 0);
+	time_passes(w, TIMEOUT_US / 4 - 1);
+	assert_int_equal(waiting(w, fd), 1);
+	time_passes(w, 1);
+	assert_int_equal(waiting(w, fd), 0);
+	assert_int_equal(tcp(w), fd);
 }
 
 /* It stays as it is until what has to be done works. */
