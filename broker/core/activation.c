@@ -121,6 +121,14 @@ void activation_update(struct core *c, struct label *l)
 		ask(c, l);
 }
 
+void activation_resume(struct core *c)
+{
+	for (struct label *l = registry_next(c->registry, NULL); l;
+	     l = registry_next(c->registry, l))
+		if (l->activation.unit && something_waits(c, l))
+			activation_trigger(c, l);
+}
+
 void activation_in_vain(struct core *c, struct label *l)
 {
 	if (l->activation.unit && l->activation.state != ACTIVATION_FAILED)

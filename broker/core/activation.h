@@ -23,6 +23,9 @@ void activation_trigger(struct core *c, struct label *l);
 /* What time asks for. */
 void activation_update(struct core *c, struct label *l);
 
+/* Labels were read anew, and what was under way is forgotten: for what waits it begins again. */
+void activation_resume(struct core *c);
+
 /* In L something waited until its time was up. */
 void activation_in_vain(struct core *c, struct label *l);
 

@@ -244,5 +244,7 @@ int core_configure(struct core *c, const struct core_config *config, struct sb_e
 		return r;
 	hold_refresh_all(c, NULL, &(struct sb_error){ 0 }); /* else the next sweep does */
 	core_labels_collect(c);
+	if (!c->starting) /* then what waits is yet to be found */
+		activation_resume(c);
 	return 0;
 }

@@ -482,6 +482,37 @@ static void test_never_takes(void **state)
 	assert_int_equal(tcp(w), DROP);
 }
 
+/* A reload does not forget that something waits: the answer that is missing, ... */
+static void test_reload_while_starting(void **state)
+{
+	struct world *w = *state;
+
+	connections_wait(w, (uint64_t)tcp(w), 1);
+	assert_int_equal(world_reload(w), 0);
+	assert_int_equal(w->units->n_starts, 2);
+	assert_string_equal(label_value(w, "activation"), "starting");
+	/* ... the pause after a failure, ... */
+	unit_started(w, EIO, false);
+	assert_string_equal(label_value(w, "activation"), "ready");
+	assert_int_equal(world_reload(w), 0);
+	assert_int_equal(w->units->n_starts, 3);
+	assert_false(warned(w, "Activate=:"));
+	/* ... or the unit, which was not there before. */
+	((struct core_label_config *)w->config.labels)->activate = NULL;
+	assert_int_equal(world_reload(w), 0);
+	unit_started(w, 0, true);
+	assert_int_equal(w->units->n_starts, 3);
+	((struct core_label_config *)w->config.labels)->activate = "other.service";
+	assert_int_equal(world_reload(w), 0);
+	assert_int_equal(w->units->n_starts, 4);
+	assert_string_equal(w->units->unit, "other.service");
+	/* Nothing waits: nothing is started. */
+	take(w, 300);
+	accept_all(w);
+	assert_int_equal(world_reload(w), 0);
+	assert_int_equal(w->units->n_starts, 4);
+}
+
 /* Nothing waits any more: there is nothing to start it for. */
 static void test_nobody_waits_any_more(void **state)
 {
@@ -551,6 +582,7 @@ int main(void)
 		TEST(test_ends_between_looks),
 		TEST(test_looks_and_the_limit),
 		TEST(test_never_takes),
+		TEST(test_reload_while_starting),
 		TEST(test_nobody_waits_any_more),
 		TEST(test_late_answers),
 		TEST(test_asking_fails),
