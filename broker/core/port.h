@@ -191,8 +191,8 @@ struct host_port {
 	int (*copy)(void *self, int fd, int *ret);
 	/* Closes what came from own_socket, copy or pidfd. */
 	void (*close)(void *self, int fd);
-	/* The same for a service's socket, whose registrant was UID: closing it may take as long as
-	 * that user wants, so somebody else does it. */
+	/* The same for a service's socket, whose registrant was UID. If closing it may take as long
+	 * as that user wants, somebody else does it. */
 	void (*discard)(void *self, uid_t uid, int fd);
 	/* How many connections wait to be accepted; for UDP whether (1) a datagram waits. */
 	int (*waiting)(void *self, int fd, uint32_t *ret);

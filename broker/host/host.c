@@ -154,7 +154,8 @@ static void discard(void *self, uid_t uid, int fd)
 {
 	const struct host *h = self;
 
-	if (h->discard)
+	/* At once if that is safe: the service may want to bind the address again. */
+	if (h->discard && own_socket_may_linger(fd))
 		h->discard(h->discard_data, uid, fd);
 	else
 		sb_close(fd);

@@ -66,15 +66,22 @@ static int listener_info(int fd, struct tcp_info *ret)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, ret, &size) < 0 ? -errno : 0;
 }
 
+bool own_socket_may_linger(int fd)
+{
+	int type, listening;
+
+	return option(fd, SO_TYPE, &type) == 0 && option(fd, SO_ACCEPTCONN, &listening) == 0 &&
+	       type == SOCK_STREAM && !listening;
+}
+
 int own_socket_waiting(int fd, uint32_t *ret)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	struct tcp_info info;
-	int type, listening, r;
+	int r;
 
 	/* A service's socket that no longer listens may be locked, by a call of its own. */
-	if (option(fd, SO_TYPE, &type) == 0 && option(fd, SO_ACCEPTCONN, &listening) == 0 &&
-	    type == SOCK_STREAM && !listening) {
+	if (own_socket_may_linger(fd)) {
 		*ret = 0;
 		return 0;
 	}

@@ -2,6 +2,7 @@
 /* Sockets of the broker's own, for packets to wait in until a service takes them. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -17,6 +18,11 @@ int own_socket_open(int protocol, int family);
 
 /* How many connections wait in the TCP listener FD; for UDP, 1 if a datagram does. */
 int own_socket_waiting(int fd, uint32_t *ret);
+
+/* Whether the last close of the service's socket FD may take as long as the service wants: it has
+ * become a connection, which may linger (SO_LINGER). Listeners and datagrams do not. Does not wait.
+ */
+bool own_socket_may_linger(int fd);
 
 /*
  * Resets the connections that wait in the TCP listener FD, or drops the datagrams of the UDP socket

@@ -189,6 +189,15 @@ class Waiting(HoldTest):
             client.recv(1)
         self.assertEqual(self.tcp_reaches('192.0.2.1', 80), 'a')
 
+    def test_address_is_free_again(self):
+        """The broker has closed what it held when `unregister` has its OK."""
+        listener = self.tcp('a')
+        address = listener.getsockname()
+        self.register('web', 'a')
+        self.close('a')
+        self.ask('unregister', LABEL='web')
+        self.socket(socket.AF_INET, socket.SOCK_STREAM).bind(address)
+
     def test_rules_made_later(self):
         self.assertEqual(self.tcp_reaches('203.0.113.1', 80), REFUSED)
         self.rule('dns', 'tcp', '203.0.113.0/24', '80')

@@ -165,6 +165,20 @@ static void test_emptied_backlog(void **state)
 }
 
 /* A datagram that came before anybody could ask tells where it was sent to. */
+/* Only what is no listener any more may take its time to be closed. */
+static void test_may_linger(void **state)
+{
+	int tcp = own_socket_open(IPPROTO_TCP, AF_INET);
+	int udp = own_socket_open(IPPROTO_UDP, AF_INET);
+
+	assert_false(own_socket_may_linger(tcp));
+	assert_false(own_socket_may_linger(udp));
+	assert_int_equal(shutdown(tcp, SHUT_RD), 0);
+	assert_true(own_socket_may_linger(tcp));
+	close(tcp);
+	close(udp);
+}
+
 static void test_datagram_knows_its_destination(void **state)
 {
 	int udp = own_socket_open(IPPROTO_UDP, AF_INET), client = reach(udp, SOCK_DGRAM);
@@ -194,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_waiting),
 		cmocka_unit_test(test_emptied),
 		cmocka_unit_test(test_emptied_backlog),
+		cmocka_unit_test(test_may_linger),
 		cmocka_unit_test(test_datagram_knows_its_destination),
 	};
 
