@@ -72,7 +72,9 @@ int socket_facts_read(int fd, struct socket_facts *facts)
 	if (getsockname(fd, (struct sockaddr *)&facts->local, &size) == 0)
 		facts->bound = has_port(&facts->local);
 	size = sizeof(peer);
-	facts->connected = getpeername(fd, (struct sockaddr *)&peer, &size) == 0;
+	/* A listener has no peer to ask for. */
+	facts->connected =
+		!facts->listening && getpeername(fd, (struct sockaddr *)&peer, &size) == 0;
 	size = sizeof(facts->device);
 	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, facts->device, &size) < 0)
 		facts->device[0] = '\0';
