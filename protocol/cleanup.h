@@ -8,6 +8,7 @@
 #pragma once
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -21,6 +22,13 @@ static inline int sb_close(int fd)
 		errno = saved;
 	}
 	return -1;
+}
+
+/* Closes N fds, as sb_close(). */
+static inline void sb_close_all(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		sb_close(fds[i]);
 }
 
 static inline void sb_cleanup_close(int *fd)

@@ -38,8 +38,7 @@ union receive_control {
 
 void sb_packet_close(struct sb_packet *p)
 {
-	for (size_t i = 0; i < p->n_fds; i++)
-		sb_close(p->fds[i]);
+	sb_close_all(p->fds, p->n_fds);
 	p->n_fds = 0;
 }
 
@@ -120,18 +119,13 @@ int sb_packet_receive(int socket, struct sb_packet *p)
 	return 1;
 }
 
-int sb_packet_send(int socket, const void *data, size_t length, const int *fds, size_t n_fds,
-		   int flags)
+ssize_t sb_send_with_fds(int socket, struct iovec *iov, size_t n_iov, const int *fds, size_t n_fds,
+			 int flags)
 {
 	union send_control control;
-	struct iovec iov = { .iov_base = (void *)data, .iov_len = length };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n_iov };
 	ssize_t n;
 
-	if (length == 0) /* would read as the end of the connection */
-		return -EINVAL;
-	if (length > SB_WIRE_PACKET_MAX || n_fds > SB_WIRE_FDS_MAX)
-		return -EMSGSIZE;
 	if (n_fds > 0) {
 		memset(control.bytes, 0, CMSG_SPACE(n_fds * sizeof(int)));
 		msg.msg_control = control.bytes;
@@ -144,8 +138,22 @@ int sb_packet_send(int socket, const void *data, size_t length, const int *fds, 
 	do {
 		n = sendmsg(socket, &msg, flags | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int sb_packet_send(int socket, const void *data, size_t length, const int *fds, size_t n_fds,
+		   int flags)
+{
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = length };
+	ssize_t n;
+
+	if (length == 0) /* would read as the end of the connection */
+		return -EINVAL;
+	if (length > SB_WIRE_PACKET_MAX || n_fds > SB_WIRE_FDS_MAX)
+		return -EMSGSIZE;
+	n = sb_send_with_fds(socket, &iov, 1, fds, n_fds, flags);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	return (size_t)n == length ? 0 : -EIO;
 }
 

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "protocol/errors.h"
 #include "protocol/wire.h"
@@ -33,6 +34,11 @@ int sb_packet_receive(int socket, struct sb_packet *p);
 /* Sends one packet with N_FDS fds (not consumed). 0 or a negative errno; never raises SIGPIPE. */
 int sb_packet_send(int socket, const void *data, size_t length, const int *fds, size_t n_fds,
 		   int flags);
+
+/* The same for other messages between processes of ours: what is in N_IOV pieces, with at most
+ * SB_WIRE_FDS_MAX fds. How many bytes were sent, or a negative errno. */
+ssize_t sb_send_with_fds(int socket, struct iovec *iov, size_t n_iov, const int *fds, size_t n_fds,
+			 int flags);
 
 /* A new sealed memfd with these bytes: the caller owns it. Negative errno on failure. */
 int sb_memfd_new_sealed(const char *name, const void *data, size_t length);

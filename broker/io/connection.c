@@ -29,12 +29,6 @@ static void set_state(struct connection *c, enum connection_state state)
 	c->state = state;
 }
 
-static void close_fds(const int *fds, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		sb_close(fds[i]);
-}
-
 static void read_again(struct connection *c)
 {
 	set_state(c, CONNECTION_READING);
@@ -116,7 +110,7 @@ static void on_taken_timer(evutil_socket_t fd, short what, void *data)
 
 static void pending_clear(struct connection *c)
 {
-	close_fds(c->pending_fds, c->n_pending_fds);
+	sb_close_all(c->pending_fds, c->n_pending_fds);
 	free(c->pending_fds);
 	free(c->pending);
 	c->pending = NULL;
@@ -131,7 +125,7 @@ static int pending_set(struct connection *c, const char *packet, size_t length, 
 	c->pending = malloc(length);
 	c->pending_fds = calloc(n_fds + 1, sizeof(*fds));
 	if (!c->pending || !c->pending_fds) {
-		close_fds(fds, n_fds);
+		sb_close_all(fds, n_fds);
 		return -ENOMEM;
 	}
 	memcpy(c->pending, packet, length);
@@ -173,7 +167,7 @@ void connection_reply(struct connection *c, const char *packet, size_t length, c
 		else
 			wait_to_write(c);
 	} else {
-		close_fds(fds, n_fds);
+		sb_close_all(fds, n_fds);
 		if (r < 0) /* the client went away */
 			set_state(c, CONNECTION_CLOSED);
 		else

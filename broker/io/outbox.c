@@ -16,12 +16,6 @@ struct parcel {
 	size_t n_fds;
 };
 
-static void close_fds(const int *fds, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		sb_close(fds[i]);
-}
-
 static void keep_fds(struct outbox *o, const int *fds, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -62,7 +56,7 @@ static int keep(struct outbox *o, const struct porter_header *header, const void
 static void dispose(struct outbox *o, const int *fds, size_t n_fds, int r)
 {
 	if (r == 0) { /* the porter has others */
-		close_fds(fds, n_fds);
+		sb_close_all(fds, n_fds);
 		return;
 	}
 	log_debug("a porter was not told: %s", strerror(-r));

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "protocol/wire-io.h"
+
 union control {
 	struct cmsghdr align;
 	char bytes[CMSG_SPACE(SB_WIRE_FDS_MAX * sizeof(int))];
@@ -12,27 +14,13 @@ union control {
 int porter_send(int socket, const struct porter_header *header, const void *data, const int *fds,
 		size_t n_fds, int flags)
 {
-	union control control;
 	struct iovec iov[2] = {
 		{ .iov_base = (void *)header, .iov_len = sizeof(*header) },
 		{ .iov_base = (void *)data, .iov_len = header->length },
 	};
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-	ssize_t n;
+	ssize_t n = sb_send_with_fds(socket, iov, 2, fds, n_fds, flags);
 
-	if (n_fds > 0) {
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-		memset(control.bytes, 0, msg.msg_controllen);
-		CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
-		CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
-		CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, n_fds * sizeof(int));
-	}
-	do
-		n = sendmsg(socket, &msg, flags | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+	return n < 0 ? (int)n : 0;
 }
 
 static void take_fds(struct porter_message *m, struct msghdr *msg)
@@ -78,7 +66,6 @@ int porter_receive(int socket, struct porter_message *m, int flags)
 
 void porter_message_close(struct porter_message *m)
 {
-	for (size_t i = 0; i < m->n_fds; i++)
-		sb_close(m->fds[i]);
+	sb_close_all(m->fds, m->n_fds);
 	m->n_fds = 0;
 }

@@ -81,8 +81,7 @@ static void ask_for_next(const struct process *p)
 
 static void files_close(struct guest *v)
 {
-	for (size_t i = 0; i < v->n_files; i++)
-		sb_close(v->files[i]);
+	sb_close_all(v->files, v->n_files);
 	free(v->files);
 	v->files = NULL;
 	v->n_files = 0;
