@@ -24,19 +24,30 @@ static uint64_t count_charged(const struct member *members, size_t n, const stru
 	return found;
 }
 
+/* The user with this UID (NULL: root, who has no share), once it is known how many slots are
+ * nobody's; IN_HAND are in use for what UID asks for. */
+static int find_user(struct core *c, uid_t uid, size_t in_hand, struct quota_user **ret,
+		     struct sb_error *error)
+{
+	if (uid == 0)
+		return 0;
+	*ret = quota_user_get(c->quota, uid);
+	if (!*ret)
+		return sb_fail(error, ENOMEM, "out of memory");
+	quota_set_unshared(c->quota, QUOTA_SOCKETS,
+			   c->registry->slots.used - quota_used(c->quota, QUOTA_SOCKETS) - in_hand);
+	return 0;
+}
+
 int shares_check_members(struct core *c, const struct members_change *changes, size_t n, uid_t uid,
 			 size_t in_hand, struct sb_error *error)
 {
 	_cleanup_(quota_user_putp) struct quota_user *u = NULL;
 	uint64_t held, after, share;
+	int r = find_user(c, uid, in_hand, &u, error);
 
-	if (uid == 0)
-		return 0;
-	u = quota_user_get(c->quota, uid);
-	if (!u)
-		return sb_fail(error, ENOMEM, "out of memory");
-	quota_set_unshared(c->quota, QUOTA_SOCKETS,
-			   c->registry->slots.used - quota_used(c->quota, QUOTA_SOCKETS) - in_hand);
+	if (r < 0 || !u)
+		return r;
 	held = after = quota_held(u, QUOTA_SOCKETS);
 	share = quota_share(u, QUOTA_SOCKETS);
 	for (size_t i = 0; i < n; i++) {
@@ -57,14 +68,10 @@ int shares_charge_reserved(struct core *c, uid_t uid, size_t n, struct quota_cha
 			   struct sb_error *error)
 {
 	_cleanup_(quota_user_putp) struct quota_user *u = NULL;
+	int r = find_user(c, uid, 0, &u, error);
 
-	if (uid == 0)
-		return 0;
-	u = quota_user_get(c->quota, uid);
-	if (!u)
-		return sb_fail(error, ENOMEM, "out of memory");
-	quota_set_unshared(c->quota, QUOTA_SOCKETS,
-			   c->registry->slots.used - quota_used(c->quota, QUOTA_SOCKETS));
+	if (r < 0 || !u)
+		return r;
 	if (quota_charge(charge, u, QUOTA_SOCKETS, n) == 0)
 		return 0;
 	return sb_fail(error, EDQUOT,
