@@ -357,7 +357,6 @@ static int start_server(struct broker *b, const struct config *config, struct sb
 		.takes_long = takes_long,
 		.forked = forked,
 	};
-
 	const struct porter_files files = {
 		.sockmap = dataplane_sockmap(b->dataplane),
 		.lock = state_presence(b->state),

@@ -9,6 +9,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
+#include "broker/io/loop.h"
 #include "protocol/wire.h"
 
 /* Bytes of replies that the kernel keeps for one client; it doubles the number and counts its own
@@ -16,8 +17,8 @@
 #define SEND_BUFFER (2 * SB_WIRE_PACKET_MAX)
 
 /* There is no event for "the peer has read": it is looked at after a while, then twice as long. */
-#define UNTAKEN_PAUSE_MS 1
-#define UNTAKEN_PAUSE_MAX_MS 64
+#define UNTAKEN_PAUSE_US 1000
+#define UNTAKEN_PAUSE_MAX_US 64000
 
 static void set_state(struct connection *c, enum connection_state state)
 {
@@ -33,7 +34,7 @@ static void read_again(struct connection *c)
 {
 	set_state(c, CONNECTION_READING);
 	if (!event_pending(c->read_event, EV_READ, NULL) &&
-	    event_add(c->read_event, &c->owner->timeout) < 0)
+	    loop_add(c->read_event, c->owner->timeout_us) < 0)
 		set_state(c, CONNECTION_CLOSED);
 }
 
@@ -63,19 +64,17 @@ static bool is_taken(const struct connection *c)
 
 static void look_later(struct connection *c)
 {
-	struct timeval pause = { .tv_usec = c->untaken_pause_ms * 1000 };
-
-	if (event_add(c->taken_event, &pause) < 0)
+	if (loop_add(c->taken_event, c->untaken_pause_us) < 0)
 		set_state(c, CONNECTION_CLOSED);
-	if (c->untaken_pause_ms < UNTAKEN_PAUSE_MAX_MS)
-		c->untaken_pause_ms *= 2;
+	if (c->untaken_pause_us < UNTAKEN_PAUSE_MAX_US)
+		c->untaken_pause_us *= 2;
 }
 
 static void note_untaken(struct connection *c)
 {
 	c->untaken = true;
 	c->untaken_since_us = clock_monotonic_us();
-	c->untaken_pause_ms = UNTAKEN_PAUSE_MS;
+	c->untaken_pause_us = UNTAKEN_PAUSE_US;
 	look_later(c);
 }
 
@@ -90,11 +89,9 @@ static void note_taken(struct connection *c)
 static void on_taken_timer(evutil_socket_t fd, short what, void *data)
 {
 	struct connection *c = data;
-	const struct timeval *t = &c->owner->timeout;
-	uint64_t timeout_us = (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
 
 	begin(c);
-	if (!is_taken(c) && clock_monotonic_us() - c->untaken_since_us > timeout_us) {
+	if (!is_taken(c) && clock_monotonic_us() - c->untaken_since_us > c->owner->timeout_us) {
 		set_state(c, CONNECTION_CLOSED);
 	} else if (!is_taken(c)) {
 		look_later(c);
@@ -143,8 +140,8 @@ static bool must_wait(int r)
 
 static void wait_to_write(struct connection *c)
 {
-	set_state(c, event_add(c->write_event, &c->owner->timeout) < 0 ? CONNECTION_CLOSED
-								       : CONNECTION_WRITING);
+	set_state(c, loop_add(c->write_event, c->owner->timeout_us) < 0 ? CONNECTION_CLOSED
+									: CONNECTION_WRITING);
 }
 
 static void sent(struct connection *c, bool fds)
@@ -270,7 +267,7 @@ struct connection *connection_new(struct connection_owner *owner, int fd, unsign
 	c->write_event = event_new(owner->base, c->fd, EV_WRITE, on_writable, c);
 	c->taken_event = event_new(owner->base, -1, 0, on_taken_timer, c);
 	if (!c->read_event || !c->write_event || !c->taken_event ||
-	    event_add(c->read_event, &owner->timeout) < 0)
+	    loop_add(c->read_event, owner->timeout_us) < 0)
 		return NULL;
 	/* Who connects has something to say: to look at once saves a turn of the loop. */
 	event_active(c->read_event, EV_READ, 0);

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
-#include <sys/time.h>
+#include <stdint.h>
 
 #include "protocol/wire-io.h"
 
@@ -17,7 +17,7 @@ struct event_base;
 struct connection_owner {
 	struct event_base *base; /* borrowed */
 	/* A client that is silent, or does not take its reply, for so long loses its connection. */
-	struct timeval timeout;
+	uint64_t timeout_us;
 	/* The one packet buffer: a connection uses it only while its callback runs. */
 	struct sb_packet packet;
 
@@ -58,7 +58,7 @@ struct connection {
 	/* The fds of the last reply are in the queue of its socket. */
 	bool untaken;
 	uint64_t untaken_since_us;
-	unsigned untaken_pause_ms; /* until it is looked at again */
+	uint64_t untaken_pause_us; /* until it is looked at again */
 };
 
 /* Takes FD (also on failure), a connected socket that does not block. NULL: out of memory. */

@@ -12,6 +12,7 @@
 
 #include "broker/base/log.h"
 #include "broker/base/rate-limit.h"
+#include "broker/io/loop.h"
 #include "broker/io/zygote.h"
 #include "protocol/wire-io.h"
 
@@ -21,9 +22,9 @@
 /* Files that one has, if its table of fds has room for them. */
 #define KEPT_MAX 16384
 /* Without a new file for so long a keeper ends. */
-#define IDLE_MS 1000
+#define IDLE_US 1000000
 /* Files that wait here for a keeper are offered again so much later; with so many, it is full. */
-#define RETRY_MS 50
+#define RETRY_US 50000
 #define WAITING_MAX 64
 
 struct keeper {
@@ -144,12 +145,7 @@ static void on_control(evutil_socket_t fd, short what, void *data)
 
 static void wait_idle(struct keeper *k)
 {
-	static const struct timeval pause = {
-		.tv_sec = IDLE_MS / 1000,
-		.tv_usec = IDLE_MS % 1000 * 1000,
-	};
-
-	event_add(k->idle_event, &pause);
+	loop_add(k->idle_event, IDLE_US);
 }
 
 static void on_idle(evutil_socket_t fd, short what, void *data)
@@ -239,10 +235,8 @@ static int give(struct keepers *all, uid_t uid, int fd)
 
 static void retry_later(struct keepers *all)
 {
-	static const struct timeval pause = { .tv_usec = RETRY_MS * 1000 };
-
 	if (!STAILQ_EMPTY(&all->waiting))
-		event_add(all->retry_event, &pause);
+		loop_add(all->retry_event, RETRY_US);
 }
 
 static void offer_again(struct keepers *all)

@@ -79,12 +79,24 @@ int loop_on_signal(struct loop *l, int signal, void (*f)(void *data), void *data
 	return add_source(l, signal, EV_SIGNAL, NULL, f, data);
 }
 
+static struct timeval timeval_of(uint64_t us)
+{
+	return (struct timeval){
+		.tv_sec = (time_t)(us / 1000000),
+		.tv_usec = (suseconds_t)(us % 1000000),
+	};
+}
+
+int loop_add(struct event *event, uint64_t timeout_us)
+{
+	struct timeval tv = timeval_of(timeout_us);
+
+	return event_add(event, &tv);
+}
+
 int loop_every(struct loop *l, uint64_t interval_us, void (*f)(void *data), void *data)
 {
-	struct timeval tv = {
-		.tv_sec = (time_t)(interval_us / 1000000),
-		.tv_usec = (suseconds_t)(interval_us % 1000000),
-	};
+	struct timeval tv = timeval_of(interval_us);
 
 	return add_source(l, -1, 0, &tv, f, data);
 }

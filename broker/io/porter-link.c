@@ -6,9 +6,11 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
+#include "broker/io/loop.h"
+#include "broker/io/table.h"
 
 /* A porter without clients ends after this time: a user that comes often has it at hand. */
-#define IDLE_MS 1000
+#define IDLE_US 1000000
 /* A porter is asked for an answer at most so often, and is stuck if none comes for as long. */
 #define STUCK_US 250000
 
@@ -42,12 +44,7 @@ static void forget(struct porter *p, uint32_t id)
 
 static void wait_idle(struct porter *p)
 {
-	static const struct timeval pause = {
-		.tv_sec = IDLE_MS / 1000,
-		.tv_usec = IDLE_MS % 1000 * 1000,
-	};
-
-	event_add(p->idle_event, &pause);
+	loop_add(p->idle_event, IDLE_US);
 }
 
 static void on_left(struct porter *p, uint32_t id)
@@ -60,19 +57,10 @@ static void on_left(struct porter *p, uint32_t id)
 /* A place for one more: its id, or -ENOMEM. */
 static int64_t find_id(struct porter *p)
 {
-	size_t n = p->n_ids ? p->n_ids * 2 : 16;
-	struct visitor **bigger;
-
 	while (p->first_free < p->n_ids && p->visitors[p->first_free])
 		p->first_free++;
-	if (p->first_free < p->n_ids)
-		return p->first_free;
-	bigger = reallocarray(p->visitors, n, sizeof(*bigger));
-	if (!bigger)
+	if (table_reach((void ***)&p->visitors, &p->n_ids, p->first_free) < 0)
 		return -ENOMEM;
-	memset(bigger + p->n_ids, 0, (n - p->n_ids) * sizeof(*bigger));
-	p->visitors = bigger;
-	p->n_ids = n;
 	return p->first_free;
 }
 

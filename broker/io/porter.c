@@ -12,6 +12,7 @@
 #include "broker/io/connection.h"
 #include "broker/io/loop.h"
 #include "broker/io/porter-wire.h"
+#include "broker/io/table.h"
 #include "protocol/cleanup.h"
 
 /* Messages taken in one turn of the loop. */
@@ -187,30 +188,13 @@ static void guest_end(struct process *p, struct guest *v)
 	tell_kind(p, PORTER_CLOSED, id);
 }
 
-static int make_room(struct process *p, uint32_t id)
-{
-	size_t n = p->n_guests ? p->n_guests : 16;
-	struct guest **bigger;
-
-	if (id < p->n_guests)
-		return 0;
-	while (n <= id)
-		n *= 2;
-	bigger = reallocarray(p->guests, n, sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	memset(bigger + p->n_guests, 0, (n - p->n_guests) * sizeof(*bigger));
-	p->guests = bigger;
-	p->n_guests = n;
-	return 0;
-}
-
 /* Out of memory, this process is of no use: its end tells the broker. */
 static void adopt(struct process *p, struct porter_message *m)
 {
 	struct guest *v = calloc(1, sizeof(*v));
 
-	if (!v || m->n_fds != 1 || make_room(p, m->header.id) < 0)
+	if (!v || m->n_fds != 1 ||
+	    table_reach((void ***)&p->guests, &p->n_guests, m->header.id) < 0)
 		_exit(1);
 	v->id = m->header.id;
 	v->fd = m->fds[0];
@@ -260,8 +244,7 @@ static void set(struct process *p, const struct porter_message *m)
 	char name[16];
 
 	memcpy(&settings, m->data, sizeof(settings));
-	p->owner.timeout.tv_sec = (time_t)(settings.timeout_us / 1000000);
-	p->owner.timeout.tv_usec = (suseconds_t)(settings.timeout_us % 1000000);
+	p->owner.timeout_us = settings.timeout_us;
 	snprintf(name, sizeof(name), "sb-%" PRIu64, settings.uid);
 	prctl(PR_SET_NAME, name);
 }

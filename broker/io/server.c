@@ -146,23 +146,18 @@ static bool too_many_fds(const struct server *s, int fd, bool admin)
 	return fd >= s->fds_max - (admin ? 1 : 2) * FDS_RESERVED;
 }
 
-/* Those who administer are trusted with what they have sent; others are left to porters. */
-static void refuse_admin(int fd, const struct sb_error *error)
-{
-	refusal_send(fd, error);
-	close(fd);
-}
-
 static void turn_away(struct server *s, int fd, const struct actor *actor, bool admin)
 {
 	struct sb_error error = { 0 };
 
 	sb_fail(&error, EAGAIN,
 		"the broker has almost no file descriptors left (RLIMIT_NOFILE is %d)", s->fds_max);
-	if (admin)
-		refuse_admin(fd, &error);
-	else
+	if (admin) { /* trusted with what it has sent; others are left to porters */
+		refusal_send(fd, &error);
+		close(fd);
+	} else {
 		porters_refuse(s->porters, fd, actor, &error);
+	}
 	log_limited(&s->failures, LOG_WARNING, "uid %u pid %d turned away: %s",
 		    (unsigned)actor->uid, (int)actor->pid, error.message);
 }
@@ -190,12 +185,10 @@ static void add_client(struct server *s, int fd)
 
 static void pause_accepting(struct server *s, int reason)
 {
-	static const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000 };
-
 	log_limited(&s->failures, LOG_WARNING, "accepting clients rests for %d ms: %s",
 		    ACCEPT_PAUSE_MS, strerror(reason));
 	event_del(s->accept_event);
-	event_add(s->resume_event, &pause);
+	loop_add(s->resume_event, ACCEPT_PAUSE_MS * 1000);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *data)
@@ -335,8 +328,7 @@ void server_free(struct server *s)
 
 void server_configure(struct server *s, const struct server_options *options)
 {
-	s->owner.timeout.tv_sec = (time_t)(options->timeout_us / 1000000);
-	s->owner.timeout.tv_usec = (suseconds_t)(options->timeout_us % 1000000);
+	s->owner.timeout_us = options->timeout_us;
 	porters_configure(s->porters, options);
 	/* Not here: one of them may be who asked for this. */
 	if (s->review_event)

@@ -6,6 +6,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
+#include "broker/io/table.h"
 
 struct watch {
 	struct event_base *base; /* borrowed */
@@ -38,29 +39,10 @@ static void on_alarm(evutil_socket_t fd, short what, void *data)
 	w->alarm(w->data);
 }
 
-/* Room for FD in the table. */
-static int grow(struct watch *w, int fd)
-{
-	size_t n = w->n ? w->n : 64;
-	struct event **bigger;
-
-	while (n <= (size_t)fd)
-		n *= 2;
-	if (n == w->n)
-		return 0;
-	bigger = reallocarray(w->by_fd, n, sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	memset(bigger + w->n, 0, (n - w->n) * sizeof(*bigger));
-	w->by_fd = bigger;
-	w->n = n;
-	return 0;
-}
-
 static int watch(void *self, int fd)
 {
 	struct watch *w = self;
-	int r = grow(w, fd);
+	int r = table_reach((void ***)&w->by_fd, &w->n, (size_t)fd);
 
 	if (r < 0)
 		return r;
@@ -84,14 +66,10 @@ static void unwatch(void *self, int fd)
 static void set_alarm(void *self, uint64_t at_us)
 {
 	struct watch *w = self;
-	uint64_t now_us = clock_monotonic_us(), left_us = at_us > now_us ? at_us - now_us : 0;
-	struct timeval tv = {
-		.tv_sec = (time_t)(left_us / 1000000),
-		.tv_usec = (suseconds_t)(left_us % 1000000),
-	};
+	uint64_t now_us = clock_monotonic_us();
 
 	/* The sweep comes by too, only not so soon. */
-	if (event_add(w->timer, &tv) < 0)
+	if (loop_add(w->timer, at_us > now_us ? at_us - now_us : 0) < 0)
 		log_warning("a timer cannot be set");
 }
 
