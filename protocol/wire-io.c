@@ -157,13 +157,13 @@ int sb_packet_send(int socket, const void *data, size_t length, const int *fds, 
 	return (size_t)n == length ? 0 : -EIO;
 }
 
-/* Writes without moving the file offset, so that a receiver may simply read() from the start. */
-static int write_all(int fd, const char *data, size_t length)
+int sb_pwrite_all(int fd, const void *data, size_t length, off_t offset)
 {
 	size_t done = 0;
 
 	while (done < length) {
-		ssize_t n = pwrite(fd, data + done, length - done, (off_t)done);
+		ssize_t n =
+			pwrite(fd, (const char *)data + done, length - done, offset + (off_t)done);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -185,7 +185,7 @@ int sb_memfd_new_sealed(const char *name, const void *data, size_t length)
 		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, data, length);
+	r = sb_pwrite_all(fd, data, length, 0);
 	if (r < 0)
 		return r;
 	if (fcntl(fd, F_ADD_SEALS, SEALS_NEEDED | F_SEAL_SEAL) < 0)

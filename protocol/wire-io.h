@@ -40,6 +40,10 @@ int sb_packet_send(int socket, const void *data, size_t length, const int *fds, 
 ssize_t sb_send_with_fds(int socket, struct iovec *iov, size_t n_iov, const int *fds, size_t n_fds,
 			 int flags);
 
+/* Writes all of it, and does not move the file offset: who has the same file may simply read() from
+ * the start. 0 or a negative errno. */
+int sb_pwrite_all(int fd, const void *data, size_t length, off_t offset);
+
 /* A new sealed memfd with these bytes: the caller owns it. Negative errno on failure. */
 int sb_memfd_new_sealed(const char *name, const void *data, size_t length);
 

@@ -7,9 +7,8 @@
  *     3. carry the counters over, and rename *_new: the maps, the rules, and prog_new last
  * The link knows the id of the program that it runs, so the next start can tell where it stopped:
  * the link runs prog_new: finish step 3, which may be done any number of times; otherwise remove
- * the
- * *_new. Whatever it finds, the link runs one whole generation, which needs no pins to go on, for
- * link, program and maps hold each other.
+ * all of *_new. Whatever it finds, the link runs one whole generation, which needs no pins to go
+ * on, for link, program and maps hold each other.
  */
 #include <linux/membarrier.h>
 #include <string.h>

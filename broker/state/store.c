@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "broker/base/log.h"
+#include "protocol/wire-io.h"
 
 #define HEAD_MAX 128
 
@@ -28,24 +29,6 @@ void store_text_clear(struct store_text *t)
 	*t = (struct store_text){ 0 };
 }
 
-static int write_all(int fd, const void *data, size_t length, off_t offset)
-{
-	const char *p = data;
-
-	while (length > 0) {
-		ssize_t n = pwrite(fd, p, length, offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		offset += n;
-		length -= (size_t)n;
-	}
-	return 0;
-}
-
 static int refuse(struct sb_error *error, const struct directory *d, const char *name, int code)
 {
 	if (code == ENOENT)
@@ -62,10 +45,10 @@ static int write_file(const struct directory *d, const char *name, const char *h
 		      const void *data, size_t length)
 {
 	_cleanup_close_ int fd = directory_create(d, name);
-	int r = fd < 0 ? fd : write_all(fd, head, strlen(head), 0);
+	int r = fd < 0 ? fd : sb_pwrite_all(fd, head, strlen(head), 0);
 
 	if (r == 0)
-		r = write_all(fd, data, length, (off_t)strlen(head));
+		r = sb_pwrite_all(fd, data, length, (off_t)strlen(head));
 	if (r < 0 && fd >= 0)
 		unlinkat(d->fd, name, 0);
 	return r;
@@ -181,7 +164,7 @@ int store_append(struct store *s, const struct directory *d, const void *data, s
 			       "state file %s/%s was removed or changed by somebody; the broker "
 			       "writes it anew within seconds if it can (see its log)",
 			       d->path, s->kind->journal);
-	r = write_all(s->journal, data, length, s->journal_length + (off_t)s->staged_append);
+	r = sb_pwrite_all(s->journal, data, length, s->journal_length + (off_t)s->staged_append);
 	s->staged_append += length;
 	return r < 0 ? refuse(error, d, s->kind->journal, -r) : 0;
 }
