@@ -369,6 +369,15 @@ class BrokerTest(unittest.TestCase):
             source.sendall(b'x')
             self.assertEqual(sink.recv(1), b'x')
 
+    def assertOwner(self):
+        """It is the owner of what it took over (of label web, under 192.0.2.0/24:80,8000-8999)."""
+        self.tcp('d')
+        self.register('web', 'd')
+        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), 'd')
+        self.unrule('web', 'tcp', '192.0.2.0/24', '80')
+        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), REFUSED)
+        self.assertEqual(self.tcp_reaches('192.0.2.1', 8000), 'd')
+
     def tcp_reaches(self, address, port):
         """The name of the listener that a connection ends at, or REFUSED."""
         try:

@@ -83,17 +83,20 @@ def die_with_parent():
 
 
 @contextlib.contextmanager
-def other_netns():
-    """Within it, new sockets belong to another network namespace."""
+def other_netns(path=None):
+    """Within it, new sockets of this thread belong to another network namespace: at PATH, or a new one."""
     home = os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
+    there = path and os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        check(libc.unshare(CLONE_NEWNET))
+        check(libc.setns(there, CLONE_NEWNET) if path else libc.unshare(CLONE_NEWNET))
         try:
             yield
         finally:
             check(libc.setns(home, CLONE_NEWNET))
     finally:
         os.close(home)
+        if path:
+            os.close(there)
 
 
 @contextlib.contextmanager

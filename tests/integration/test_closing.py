@@ -16,7 +16,6 @@ import fuse
 import harness
 import load
 from harness import BrokerTest, eventually
-import sandbox
 from sandbox import OTHER_UID, WEB_UID
 
 MANY = 253

@@ -5,7 +5,6 @@
 import array
 import contextlib
 import ctypes
-import errno
 import fcntl
 import os
 import resource

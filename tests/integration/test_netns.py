@@ -3,9 +3,7 @@
 """Network namespaces and the BPF filesystem come and go, under the broker and between two of its
 runs: said plainly each time, and nothing is steered that should not be."""
 
-import contextlib
 import os
-import socket
 import subprocess
 
 import harness
@@ -38,20 +36,9 @@ class Named(BrokerTest):
     def delete(self):
         run('ip', 'netns', 'del', self.name)
 
-    @contextlib.contextmanager
     def inside(self, path=None):
         """Within it, new sockets belong to the other namespace."""
-        home = os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
-        there = os.open(path or self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            sandbox.check(sandbox.libc.setns(there, sandbox.CLONE_NEWNET))
-            try:
-                yield
-            finally:
-                sandbox.check(sandbox.libc.setns(home, sandbox.CLONE_NEWNET))
-        finally:
-            os.close(home)
-            os.close(there)
+        return sandbox.other_netns(path or self.path)
 
     def start(self):
         self.broker.start('--netns', self.path)

@@ -59,15 +59,6 @@ class Versions(BrokerTest):
         self.assertEqual(self.tcp_reaches('203.0.113.1', 80), 'ordinary')
         self.close('ordinary')
 
-    def assertOwner(self):
-        """It is the owner of what it took over."""
-        self.tcp('d')
-        self.register('web', 'd')
-        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), 'd')
-        self.unrule('web', 'tcp', '192.0.2.0/24', '80')
-        self.assertEqual(self.tcp_reaches('192.0.2.1', 80), REFUSED)
-        self.assertEqual(self.tcp_reaches('192.0.2.1', 8000), 'd')
-
 
 class Upgrade(Versions):
     def taken_over(self, end):

@@ -42,6 +42,27 @@ NAMESPACES = ('mount', 'uts', 'ipc', 'net', 'pid', 'cgroup', 'root', 'wd')  # fo
 cgroup = None  # set by isolate()
 
 
+# The sites of test_unit.py, test_ways.py and the manual: what each server says, and where.
+NGINX_SITE = 'server { listen 127.0.0.1:8081; return 200 "This is nginx."; }\n'
+APACHE_PORTS = 'ServerName localhost\nListen 127.0.0.1:8082\n'
+APACHE_SITE = '<VirtualHost *:8082>\n\tDocumentRoot /var/www/html\n</VirtualHost>\n'
+
+
+def addresses(*prefixes):
+    """
+    A unit that makes prefixes local, whole, at every boot where it is enabled. A machine that they are
+    routed to needs no more than this.
+    """
+    return """[Unit]
+DefaultDependencies=no
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+%s[Install]
+WantedBy=basic.target
+""" % ''.join('ExecStart=ip route add local %s dev lo\n' % prefix for prefix in prefixes)
+
+
 def eventually(condition, what, timeout=TIMEOUT):
     """Waits until CONDITION() is true and returns what it returned."""
     end = time.monotonic() + timeout
@@ -269,20 +290,16 @@ class System:
         text = self.out('journalctl', '--boot', '--output=json', *arguments)
         return [json.loads(line) for line in text.splitlines()]
 
-    @contextlib.contextmanager
+    def write_sites(self):
+        """For Debian's nginx and Apache."""
+        self.write('/etc/nginx/sites-available/default', NGINX_SITE)
+        self.write('/etc/apache2/ports.conf', APACHE_PORTS)
+        self.write('/etc/apache2/sites-available/000-default.conf', APACHE_SITE)
+        self.write('/var/www/html/index.html', 'This is Apache.')
+
     def network(self):
         """Within it, new sockets of this thread belong to the system's network."""
-        home = os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
-        theirs = os.open('/proc/%d/ns/net' % self.leader, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            sandbox.check(sandbox.libc.setns(theirs, sandbox.CLONE_NEWNET))
-            try:
-                yield
-            finally:
-                sandbox.check(sandbox.libc.setns(home, sandbox.CLONE_NEWNET))
-        finally:
-            os.close(home)
-            os.close(theirs)
+        return sandbox.other_netns('/proc/%d/ns/net' % self.leader)
 
 
 class Traffic(threading.Thread):

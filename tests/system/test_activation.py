@@ -4,9 +4,7 @@
 waiting connections of an earlier broker; units that cannot be started; and sockets of socket units."""
 
 import json
-import os
 import socket
-import subprocess
 import time
 
 import machine
@@ -16,11 +14,7 @@ NOBODYS = ('192.0.2.77', 8443)  # an address and port that nobody bound
 CONNECTIONS = 1000
 RESTARTS = 20
 
-ADDRESSES = '''[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=ip route add local 192.0.2.0/24 dev lo
-'''
+ADDRESSES = machine.addresses('192.0.2.0/24')
 LABEL = '''[Label]
 ListenStream=192.0.2.0/24:8000-8999
 ListenDatagram=192.0.2.0/24:53

@@ -34,11 +34,7 @@ systemctl --quiet disable sockbroker.socket
 '''
 POSTRM = '#!/bin/sh\nsystemctl daemon-reload\n'
 
-ADDRESSES = '''[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=ip route add local 192.0.2.0/24 dev lo
-'''
+ADDRESSES = machine.addresses('192.0.2.0/24')
 # Serves the sockets that it is passed, and says what it is.
 PROGRAM = '''import os, select, socket, sys
 sockets = [socket.socket(fileno=3 + i) for i in range(int(os.environ['LISTEN_FDS']))]

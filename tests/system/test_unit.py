@@ -12,9 +12,6 @@ import machine
 NOBODYS = 'http://192.0.2.77/'         # an address and port that nobody bound
 NOBODYS_RANGE = 'http://198.51.100.9:8123/'
 
-NGINX_SITE = 'server { listen 127.0.0.1:8081; return 200 "This is nginx."; }\n'
-APACHE_PORTS = 'ServerName localhost\nListen 127.0.0.1:8082\n'
-APACHE_SITE = '<VirtualHost *:8082>\n\tDocumentRoot /var/www/html\n</VirtualHost>\n'
 NGINX_LABEL = '''[Label]
 Description=the site of nginx
 ListenStream=192.0.2.0/24:80
@@ -27,17 +24,7 @@ AllowUnit=apache2.service
 '''
 DROP_IN = '[Service]\nExecStartPost=+sockbroker register %s --pid $MAINPID\n'
 
-# Makes the prefixes local, whole. A machine that they are routed to needs no more than this.
-ADDRESSES = '''[Unit]
-DefaultDependencies=no
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=ip route add local 192.0.2.0/24 dev lo
-ExecStart=ip route add local 198.51.100.0/24 dev lo
-[Install]
-WantedBy=basic.target
-'''
+ADDRESSES = machine.addresses('192.0.2.0/24', '198.51.100.0/24')
 
 SERVICE, SOCKET = 'sockbroker.service', 'sockbroker.socket'
 BOTH = {'nginx': 'nginx.service', 'apache': 'apache2.service'}
@@ -48,10 +35,7 @@ MANUAL = machine.read(machine.TOP + '/docs/SYSTEMD.md')
 class Unit(machine.SystemTest):
     @classmethod
     def furnish(cls, system):
-        system.write('/etc/nginx/sites-available/default', NGINX_SITE)
-        system.write('/etc/apache2/ports.conf', APACHE_PORTS)
-        system.write('/etc/apache2/sites-available/000-default.conf', APACHE_SITE)
-        system.write('/var/www/html/index.html', 'This is Apache.')
+        system.write_sites()
 
     # What the steps have in common.
 

@@ -14,28 +14,14 @@ import machine
 EXAMPLES = machine.TOP + '/units/examples/'
 SERVICE, SOCKET = 'sockbroker.service', 'sockbroker.socket'
 NOBODYS = ('192.0.2.77', 80)  # an address and port that nobody bound
-ADDRESSES = '''[Unit]
-DefaultDependencies=no
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=ip route add local 192.0.2.0/24 dev lo
-[Install]
-WantedBy=basic.target
-'''
-NGINX_SITE = 'server { listen 127.0.0.1:8081; return 200 "This is nginx."; }\n'
-APACHE_PORTS = 'ServerName localhost\nListen 127.0.0.1:8082\n'
-APACHE_SITE = '<VirtualHost *:8082>\n\tDocumentRoot /var/www/html\n</VirtualHost>\n'
+ADDRESSES = machine.addresses('192.0.2.0/24')
 
 
 class Ways(machine.SystemTest):
     @classmethod
     def furnish(cls, system):
         system.install()
-        system.write('/etc/nginx/sites-available/default', NGINX_SITE)
-        system.write('/etc/apache2/ports.conf', APACHE_PORTS)
-        system.write('/etc/apache2/sites-available/000-default.conf', APACHE_SITE)
-        system.write('/var/www/html/index.html', 'This is Apache.')
+        system.write_sites()
         system.write('/etc/systemd/system/addresses.service', ADDRESSES)
 
     # What the steps have in common.
@@ -91,6 +77,14 @@ class Ways(machine.SystemTest):
 
     def assertServes(self, text='This is nginx.', address=NOBODYS):
         self.assertEqual(self.curl(*address), text)
+
+    def restarts(self, *units):
+        """One after another, with connections made all the while."""
+        traffic = self.traffic(*NOBODYS)
+        for unit in units:
+            self.system.run('systemctl', 'restart', unit)
+            traffic.more()
+        traffic.finish()
 
     # The steps.
 
@@ -155,11 +149,7 @@ class Ways(machine.SystemTest):
         self.assertTrue(self.active('nginx.service'))
         self.assertEqual([(s['address'], s['unit']) for s in self.sockets()],
                          [('127.0.0.1:8081', unit)])
-        traffic = self.traffic(*NOBODYS)
-        for restarted in ('nginx.service', SERVICE, SOCKET, 'nginx.service'):
-            self.system.run('systemctl', 'restart', restarted)
-            traffic.more()
-        traffic.finish()
+        self.restarts('nginx.service', SERVICE, SOCKET, 'nginx.service')
         # Another socket, registered anew.
         self.system.run('systemctl', 'stop', 'nginx.socket', 'nginx.service')
         self.assertServes('')
@@ -178,11 +168,7 @@ class Ways(machine.SystemTest):
         self.assertServes('This is Apache.')
         self.system.run('systemctl', 'restart', 'apache2.service')
         self.assertServes('This is Apache.')
-        traffic = self.traffic(*NOBODYS)
-        for unit in (SERVICE, SOCKET):
-            self.system.run('systemctl', 'restart', unit)
-            traffic.more()
-        traffic.finish()
+        self.restarts(SERVICE, SOCKET)
         self.system.reboot()
         self.assertServes('This is Apache.')
         self.assertEqual([(s['address'], s['unit']) for s in self.sockets()],
@@ -197,11 +183,7 @@ class Ways(machine.SystemTest):
         self.assertEqual(waiting.communicate()[0], 'This is Apache.')
         self.assertServes('This is Apache.')
         # Not the proxy: it ends in the middle of what it passes on.
-        traffic = self.traffic(*NOBODYS)
-        for unit in (SERVICE, SOCKET):
-            self.system.run('systemctl', 'restart', unit)
-            traffic.more()
-        traffic.finish()
+        self.restarts(SERVICE, SOCKET)
         self.system.reboot()
         self.assertServes('This is Apache.')
         self.no_warnings()

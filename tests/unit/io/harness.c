@@ -353,3 +353,34 @@ const char *client_reply(struct harness *h, int client, int *fd)
 	packet.data[packet.length] = '\0';
 	return packet.data;
 }
+
+void check_reply(struct harness *h, int client, const char *text)
+{
+	const char *reply = client_reply(h, client, NULL);
+
+	assert_non_null(reply);
+	assert_string_equal(reply, text);
+}
+
+void check_refusal(struct harness *h, int client, const char *part)
+{
+	const char *reply = client_reply(h, client, NULL);
+
+	if (!reply || !strstr(reply, part))
+		fail_msg("%s: not \"%s\"", reply ? reply : "(closed)", part);
+}
+
+void ask(struct harness *h, int client, const char *name)
+{
+	char request[64], reply[64];
+
+	snprintf(request, sizeof(request), "REQUEST=%s\n", name);
+	snprintf(reply, sizeof(reply), "OK=1\nECHO=%s\n", name);
+	assert_int_equal(client_ask(client, request), 0);
+	check_reply(h, client, reply);
+}
+
+bool has_something(int client)
+{
+	return recv(client, (char[1]){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}

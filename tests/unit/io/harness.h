@@ -44,10 +44,10 @@ int harness_teardown(void **state);
 /* New limits of connections, in all and for each user, and time that they may be silent. */
 void harness_options(struct harness *h, unsigned connections, unsigned per_user, uint64_t us);
 
-/* A new client, not blocking; the caller's. */
 /* Porters that are to store a socket do so when HOLD is false again. */
 void hold_up_storing(struct harness *h, bool hold);
 
+/* A new client, not blocking; the caller's. */
 int client_new(struct harness *h);
 /* Sends a packet with fds (ended by -1; NULL: none): 0 or a negative errno. */
 int client_send(int fd, const char *packet, size_t n, const int *fds);
@@ -68,6 +68,14 @@ size_t porters(pid_t *pids, size_t max);
 /* Turns the loop and takes the next reply, whose text stays valid until the next call; NULL: the
  * connection ended. *FD: the fd that came with it, the caller's (NULL or -1: none). */
 const char *client_reply(struct harness *h, int client, int *fd);
+
+/* The next reply is TEXT; or it has PART in it. */
+void check_reply(struct harness *h, int client, const char *text);
+void check_refusal(struct harness *h, int client, const char *part);
+/* Asks for NAME, and gets it. */
+void ask(struct harness *h, int client, const char *name);
+/* Whether there is something to read, an end too. */
+bool has_something(int client);
 
 /* Open fds of this process. */
 size_t count_fds(void);

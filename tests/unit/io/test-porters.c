@@ -26,32 +26,6 @@ static int setup(void **state)
 #undef TEST
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, harness_teardown)
 
-static void check_reply(struct harness *h, int client, const char *text)
-{
-	const char *reply = client_reply(h, client, NULL);
-
-	assert_non_null(reply);
-	assert_string_equal(reply, text);
-}
-
-static void check_refusal(struct harness *h, int client, const char *part)
-{
-	const char *reply = client_reply(h, client, NULL);
-
-	if (!reply || !strstr(reply, part))
-		fail_msg("%s: not \"%s\"", reply ? reply : "(closed)", part);
-}
-
-static void ask(struct harness *h, int client, const char *name)
-{
-	char request[64], reply[64];
-
-	snprintf(request, sizeof(request), "REQUEST=%s\n", name);
-	snprintf(reply, sizeof(reply), "OK=1\nECHO=%s\n", name);
-	assert_int_equal(client_ask(client, request), 0);
-	check_reply(h, client, reply);
-}
-
 static int listener_new(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -437,11 +411,6 @@ static void test_zygote_killed(void **state)
 		client_ask(b, "REQUEST=again\n");
 	} while (!client_reply(h, b, NULL));
 	ask(h, b, "and again");
-}
-
-static bool has_something(int client)
-{
-	return recv(client, (char[1]){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 /* The broker and those who administer do not wait for porters. */

@@ -118,29 +118,6 @@ static void open_gate(struct harness *h)
 	assert_int_equal(write(h->gate[1], "x", 1), 1);
 }
 
-static void check_reply(struct harness *h, int client, const char *text)
-{
-	const char *reply = client_reply(h, client, NULL);
-
-	assert_non_null(reply);
-	assert_string_equal(reply, text);
-}
-
-static void ask(struct harness *h, int client, const char *name)
-{
-	char request[64], reply[64];
-
-	snprintf(request, sizeof(request), "REQUEST=%s\n", name);
-	snprintf(reply, sizeof(reply), "OK=1\nECHO=%s\n", name);
-	assert_int_equal(client_ask(client, request), 0);
-	check_reply(h, client, reply);
-}
-
-static bool has_something(int client)
-{
-	return recv(client, (char[1]){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
-}
-
 static void check_table(struct harness *h, int client, int size)
 {
 	char reply[64];

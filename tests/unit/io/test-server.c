@@ -9,22 +9,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-static void check_reply(struct harness *h, int client, const char *text)
-{
-	const char *reply = client_reply(h, client, NULL);
-
-	assert_non_null(reply);
-	assert_string_equal(reply, text);
-}
-
-static void check_refusal(struct harness *h, int client, const char *part)
-{
-	const char *reply = client_reply(h, client, NULL);
-
-	if (!reply || !strstr(reply, part))
-		fail_msg("%s: not \"%s\"", reply ? reply : "(closed)", part);
-}
-
 static void test_requests_in_order(void **state)
 {
 	struct harness *h = *state;

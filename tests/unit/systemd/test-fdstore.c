@@ -13,29 +13,12 @@
 
 #include "broker/base/log.h"
 #include "broker/systemd/fdstore.h"
+#include "tests/unit/systemd/manager.h"
 
-/* The manager's end: an abstract datagram socket named by the kernel. */
-static int manager_setup(void **state)
+static int setup(void **state)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t length = sizeof(address);
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-		return -1;
-	address.sun_path[0] = '@';
-	setenv("NOTIFY_SOCKET", address.sun_path, 1);
 	log_setup(LOG_EMERG);
-	*state = (void *)(intptr_t)fd;
-	return 0;
-}
-
-static int manager_teardown(void **state)
-{
-	close((int)(intptr_t)*state);
-	unsetenv("NOTIFY_SOCKET");
-	return 0;
+	return manager_setup(state);
 }
 
 /* The text that comes next, or NULL; the fd that comes with it, -1: none. */
@@ -108,7 +91,7 @@ static void test_without_manager(void **state)
 	assert_null(receive(state, &fd));
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, manager_setup, manager_teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, manager_teardown)
 
 int main(void)
 {

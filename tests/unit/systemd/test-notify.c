@@ -12,29 +12,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/systemd/notify.h"
-
-/* The manager's end: an abstract datagram socket named by the kernel. */
-static int manager_setup(void **state)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t length = sizeof(address);
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-		return -1;
-	address.sun_path[0] = '@';
-	setenv("NOTIFY_SOCKET", address.sun_path, 1);
-	*state = (void *)(intptr_t)fd;
-	return 0;
-}
-
-static int manager_teardown(void **state)
-{
-	close((int)(intptr_t)*state);
-	unsetenv("NOTIFY_SOCKET");
-	return 0;
-}
+#include "tests/unit/systemd/manager.h"
 
 static void receive(void **state, char *buf, size_t size)
 {
