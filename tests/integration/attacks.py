@@ -2,9 +2,11 @@
 """Files that are no good to have: what each of these returns takes long to close, or to look at. For
 the tests, and for tests/soak/latency."""
 
+import contextlib
 import ctypes
 import mmap
 import os
+import select
 import socket
 import struct
 import threading
@@ -12,30 +14,33 @@ import threading
 SO_ATTACH_FILTER = 26
 ETH_P_ALL = 0x300  # in network order
 LONG = 3600        # seconds
+FULL = 0.1         # seconds without room, after which there will be none
 
 
-def linger(client):
-    """Fills the connection CLIENT, whose peer does not read: its close waits for that."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, LONG))
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    client.setblocking(False)
-    try:
-        while True:
-            client.send(bytes(1 << 16))
-    except BlockingIOError:
-        pass
+def fill(clients):
+    """Until they stay full: what a peer's buffer has room for is acknowledged a little later."""
+    while writable := select.select([], clients, [], FULL)[1]:
+        for client in writable:
+            with contextlib.suppress(BlockingIOError):
+                client.send(bytes(1 << 16))
+
+
+def linger(*clients):
+    """Connections to a peer that does not read: the close of each waits for that."""
+    for client in clients:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, LONG))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        client.setblocking(False)
+    fill(clients)
 
 
 def lingering(n, keep):
     """N connections with something left to send, whose close waits for that. KEEP gets their peers."""
     server = socket.create_server(('127.0.0.1', 0), backlog=n)
     keep.append(server)
-    fds = []
-    for _ in range(n):
-        client = socket.create_connection(server.getsockname())
-        linger(client)
-        fds.append(client.detach())
-    return fds
+    clients = [socket.create_connection(server.getsockname()) for _ in range(n)]
+    linger(*clients)
+    return [client.detach() for client in clients]
 
 
 def within_a_socket(fds):

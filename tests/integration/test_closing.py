@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 
 import attacks
 import fuse
@@ -22,6 +23,7 @@ MANY = 253
 REGISTER = b'REQUEST=register\nLABEL=evil\n'
 PORTERS_PER_USER = 4
 KEEPERS_PER_USER = 4
+KEEPER_IDLE = 1  # seconds without a file, after which a keeper ends
 STUCK = 0.26  # seconds without an answer, after which a porter counts as stuck
 
 
@@ -373,6 +375,11 @@ class Exhausted(Closing):
                 self.assertEqual(self.attack(lambda: attacks.dirty(filesystem, hide)).hear(), 'done')
             self.others_are_served(1)
             eventually(lambda: self.ending() == min(i + 1, KEEPERS_PER_USER), 'it is held up')
+        # the last one stays, for longer than the others did
+        end = time.monotonic() + 2 * KEEPER_IDLE
+        while time.monotonic() < end:
+            self.others_are_served(1)
+        self.assertEqual(self.ending(), KEEPERS_PER_USER)
         self.assertEqual(self.broker.processes().count('sb-keeper'), KEEPERS_PER_USER + 1)
         self.others_are_served()
 
@@ -398,16 +405,20 @@ class Kept(Closing):
     }
 
     def lingers(self, then):
+        peer = socket.create_server(('127.0.0.1', 0))  # outlives the service
+        self.addCleanup(peer.close)
+        address = peer.getsockname()
+
         def attack():
-            peer, listener = (socket.create_server(('127.0.0.1', 0)) for _ in range(2))
+            listener = socket.create_server(('127.0.0.1', 0))
             client = self.broker.client(WEB_UID)
             assert client.short('evil', [listener]) == 'OK'
             listener.shutdown(socket.SHUT_RDWR)
-            listener.connect(peer.getsockname())
+            listener.connect(address)
             attacks.linger(listener)
             listener.close()
             then(client)
-            return client, peer
+            return client
 
         self.assertEqual(self.attack(attack).hear(), 'done')
 
